@@ -1,0 +1,1 @@
+"""Scenario families, one file each. Importing the package registers them."""

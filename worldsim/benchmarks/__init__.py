@@ -1,0 +1,1 @@
+"""Scores of generated video: metrics, protocols, violating twins and the report."""

@@ -1,0 +1,1 @@
+"""Text from states: events, referring expressions, templates and the checker that proves them."""

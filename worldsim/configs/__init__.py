@@ -1,0 +1,1 @@
+"""YAML that names config dataclasses; read by the command line only."""

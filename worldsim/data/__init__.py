@@ -1,0 +1,1 @@
+"""Rollouts on disk: shards, index, resume, video files, batches."""

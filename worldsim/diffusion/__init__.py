@@ -1,0 +1,1 @@
+"""The diffusion path and its conversions, timestep sampling, samplers, guidance."""

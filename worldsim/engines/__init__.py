@@ -1,0 +1,6 @@
+"""Who can play a scene: MuJoCo, PyBullet and the prior itself, behind one Simulator protocol."""
+
+from worldsim.engines.protocol import ENGINES, PRESETS, Simulator, get_engine
+from worldsim.engines.rollout import Contacts, Frames, Rollout
+
+__all__ = ["ENGINES", "PRESETS", "Contacts", "Frames", "Rollout", "Simulator", "get_engine"]

@@ -1,0 +1,1 @@
+"""Tokenizers, text encoder, the video diffusion transformer, losses, and WorldModel."""

@@ -1,0 +1,98 @@
+"""Scenario families by name, found through the entry-point group `worldsim.scenarios`: others can ship theirs."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+
+from worldsim.scene.checks import require
+from worldsim.scene.scene import Scene
+
+SPLITS = ("id", "ood")
+ROLES = ("train", "val", "test")
+
+Build = Callable[..., Scene]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario family.
+
+    Attributes:
+        name: That users call it by.
+        build: Function of (rng, split, **parameters) to Scene.
+        summary: One line for `worldsim list`.
+        parameters: Names and defaults that `build` takes beyond rng and split.
+        ranges: What is drawn, in words with units: parameter -> (in distribution, out of distribution).
+    """
+
+    name: str
+    build: Build
+    summary: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+_FAMILIES: dict[str, Scenario] = {}
+_loaded = False
+
+
+def register(scenario: Scenario) -> Scenario:
+    """Make a family known under its name; a name is taken once."""
+    taken = _FAMILIES.get(scenario.name)
+    require(
+        "scenario.name",
+        "one not taken yet",
+        taken is None or taken.build.__module__ == scenario.build.__module__,
+        scenario.name,
+    )
+    _FAMILIES[scenario.name] = scenario
+    return scenario
+
+
+def scenarios() -> dict[str, Scenario]:
+    """All families, by name; imports the packages that the entry points name on the first call."""
+    global _loaded
+    if not _loaded:
+        for entry in entry_points(group="worldsim.scenarios"):
+            importlib.import_module(entry.value)
+        _loaded = True
+    return dict(sorted(_FAMILIES.items()))
+
+
+def list_scenes() -> list[str]:
+    """Names of the registered families."""
+    return list(scenarios())
+
+
+def scene_rng(family: str, split: str, role: str, seed: int) -> np.random.Generator:
+    """A generator whose stream no other (family, split, role, seed) shares, so that train and test never overlap."""
+    digest = hashlib.sha256(f"{family}|{split}|{role}|{seed}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+def make_scene(name: str, seed: int = 0, split: str = "id", role: str = "test", **parameters: Any) -> Scene:
+    """Draw a scene from a family.
+
+    Args:
+        name: Of a registered family.
+        seed: The same seed gives the same scene.
+        split: "id" draws from the in-distribution ranges, "ood" from those outside.
+        role: "train", "val" or "test"; the three never share a stream.
+        **parameters: Of the family; unknown ones are refused.
+    """
+    known = scenarios()
+    require("scene", f"one of {', '.join(known)}", name in known, name)
+    require("split", " or ".join(SPLITS), split in SPLITS, split)
+    require("role", f"one of {', '.join(ROLES)}", role in ROLES, role)
+    scenario = known[name]
+    for key in parameters:
+        require(f"{name}.{key}", f"one of {', '.join(scenario.parameters) or 'none'}", key in scenario.parameters, key)
+    scene = scenario.build(scene_rng(name, split, role, seed), split, **{**scenario.parameters, **parameters})
+    return replace(scene, family=name, seed=seed)

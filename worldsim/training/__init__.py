@@ -1,0 +1,1 @@
+"""The trainer: accelerate, averages of weights, checkpoints that resume."""

@@ -1,0 +1,1 @@
+"""States to pixels and back: soft rasteriser, moments, readouts, tracker."""
