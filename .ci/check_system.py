@@ -3,8 +3,6 @@
 import ctypes
 import sys
 
-if sys.version_info < (3, 11):
-    sys.exit(f"worldsim needs Python 3.11 or newer, this is {sys.version.split()[0]}")
 if sys.platform.startswith("linux"):
 
     def loads(name: str) -> bool:
