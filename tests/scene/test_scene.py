@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -113,9 +114,9 @@ def test_file_round_trip(tmp_path):
     ],
 )
 def test_refusals_name_field_rule_and_value(make, words):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=re.escape(words[0])) as error:
         make()
-    for word in words:
+    for word in words[1:]:
         assert word in str(error.value)
 
 
@@ -138,7 +139,7 @@ def test_json_refusals():
         loads_scene(json.dumps(document))
     with pytest.raises(ValueError, match="must be JSON"):
         loads_scene("{")
-    with pytest.raises(ValueError, match="worldsim.scene document"):
+    with pytest.raises(ValueError, match=r"worldsim\.scene document"):
         loads_scene(dumps(a_scene().setup()))
 
 
