@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worldsim.scene import Box, Capsule, Polygon, Ring, Scene, Setup, Sphere
+from worldsim.scene import Box, Capsule, Plane, Polygon, Ring, Scene, Setup, Sphere
 
 MAX_VERTICES = 12
 
@@ -22,7 +22,8 @@ class Bodies:
     Attributes:
         kinds: N names out of sphere, box, capsule, plane, polygon, ring.
         size: (B, N, 3) metres. sphere: radius, 0, 0. box: half extents. capsule: radius, half length, 0.
-            ring: major radius, minor radius, 0. plane: zeros. polygon: half depth, 0, 0.
+            ring: major radius, minor radius, 0. plane: half edge of the drawn square (physics takes it as endless),
+            0, 0. polygon: half depth, 0, 0.
         vertices: (B, N, 12, 2) metres, x and z in the body frame, counter-clockwise, the last one repeated as
             padding; zeros for all but polygons.
         mass: (B, N) kg.
@@ -116,6 +117,8 @@ def _size(shape: Any) -> tuple[float, float, float]:
         return (shape.major_radius, shape.minor_radius, 0.0)
     if isinstance(shape, Polygon):
         return (shape.half_depth, 0.0, 0.0)
+    if isinstance(shape, Plane):
+        return (shape.half_size, 0.0, 0.0)
     return (0.0, 0.0, 0.0)
 
 
