@@ -2,7 +2,8 @@
 
 from worldsim.scene.body import Actuator, Body, Joint, Robot, State
 from worldsim.scene.camera import Camera, planar_camera
-from worldsim.scene.registry import Scenario, list_scenes, make_scene, register, scenarios, scene_rng
+from worldsim.scene.check import check_scenario
+from worldsim.scene.registry import Scenario, build_scene, list_scenes, make_scene, register, scenarios, scene_rng
 from worldsim.scene.scene import SCHEMA_VERSION, Law, Scene, Setup
 from worldsim.scene.serialise import dumps, from_dict, load_scene, loads_scene, loads_setup, save_scene, to_dict
 from worldsim.scene.shapes import SHAPES, Box, Capsule, Plane, Polygon, Ring, Shape, Sphere, unit_inertia
@@ -27,6 +28,8 @@ __all__ = [
     "Shape",
     "Sphere",
     "State",
+    "build_scene",
+    "check_scenario",
     "dumps",
     "from_dict",
     "list_scenes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from typing import Any
@@ -18,6 +18,7 @@ SPLITS = ("id", "ood")
 ROLES = ("train", "val", "test")
 
 Build = Callable[..., Scene]
+Measure = Callable[[Scene], Mapping[str, Sequence[float]]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Scenario:
         build: Function of (rng, split, **parameters) to Scene.
         summary: One line for `worldsim list`.
         parameters: Names and defaults that `build` takes beyond rng and split.
-        ranges: What is drawn, in words with units: parameter -> (in distribution, out of distribution).
+        ranges: What is drawn, in words with units: quantity -> (in distribution, out of distribution). Intervals are
+            written in square brackets, "[0.3, 0.6] or [1.5, 2] m".
+        measure: Reads the drawn quantities back from a scene, one or more values each, so that check_scenario can hold
+            them against `ranges`; None where nobody checks.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Scenario:
     summary: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    measure: Measure | None = None
 
 
 _FAMILIES: dict[str, Scenario] = {}
@@ -89,9 +94,14 @@ def make_scene(name: str, seed: int = 0, split: str = "id", role: str = "test", 
     """
     known = scenarios()
     require("scene", f"one of {', '.join(known)}", name in known, name)
+    return build_scene(known[name], seed, split, role, **parameters)
+
+
+def build_scene(scenario: Scenario, seed: int = 0, split: str = "id", role: str = "test", **parameters: Any) -> Scene:
+    """Draw a scene from a family that need not be registered; arguments as of make_scene."""
+    name = scenario.name
     require("split", " or ".join(SPLITS), split in SPLITS, split)
     require("role", f"one of {', '.join(ROLES)}", role in ROLES, role)
-    scenario = known[name]
     for key in parameters:
         require(f"{name}.{key}", f"one of {', '.join(scenario.parameters) or 'none'}", key in scenario.parameters, key)
     scene = scenario.build(scene_rng(name, split, role, seed), split, **{**scenario.parameters, **parameters})
