@@ -1,0 +1,139 @@
+"""The transformer: shapes, conditions that reach the output, sizes on the meta device."""
+
+import pytest
+import torch
+
+from worldsim.models.conditioning import SETUP_FEATURES, Conditioning, setup_tokens
+from worldsim.models.config import PRESETS, DiTConfig, preset
+from worldsim.models.dit import VideoDiT
+from worldsim.models.layers import rotary_angles, rotate
+from worldsim.scene import Body, Plane, Scene, Sphere, State, planar_camera
+
+
+def awake(config):
+    """A model whose zero-initialised gates and head are open, so that every path reaches the output."""
+    model = VideoDiT(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.abs().max() == 0:
+                parameter.normal_(std=0.05)
+    return model.eval()
+
+
+CONFIG = DiTConfig(width=48, depth=2, heads=4, setup_features=SETUP_FEATURES, text_vocabulary=20, action_width=2)
+
+
+def condition(batch=2, frames=4, size=16):
+    generator = torch.Generator().manual_seed(0)
+    return Conditioning(
+        setup=torch.randn(batch, 3, SETUP_FEATURES, generator=generator),
+        hint=torch.randn(batch, 3, frames, size, size, generator=generator),
+        hint_given=torch.ones(batch),
+        text=torch.tensor([[1, 2, 3, 0]] * batch),
+        actions=torch.randn(batch, frames, 2, generator=generator),
+    )
+
+
+@pytest.mark.parametrize("attention", ["full", "factorised"])
+@pytest.mark.parametrize("shape", [(4, 16, 16), (2, 8, 24), (8, 12, 8)])
+def test_any_duration_size_and_aspect(attention, shape):
+    model = awake(DiTConfig(width=48, depth=2, heads=4, attention=attention))
+    z = torch.randn(2, 3, *shape)
+    assert model(z, torch.full((2, shape[0] // 2), 0.5)).shape == z.shape
+
+
+@pytest.mark.parametrize("attention", ["full", "factorised"])
+@pytest.mark.parametrize("field", ["setup", "hint", "hint_given", "text", "actions"])
+def test_every_condition_reaches_the_output(attention, field):
+    model = awake(DiTConfig(**{**vars(CONFIG), "attention": attention}))
+    z, t = torch.randn(2, 3, 4, 16, 16), torch.tensor([[0.0, 0.7]] * 2)
+    told = condition()
+    changed = {field: torch.zeros_like(getattr(told, field))}
+    other = Conditioning(**{**{k: getattr(told, k) for k in vars(told)}, **changed})
+    assert not torch.allclose(model(z, t, told), model(z, t, other), atol=1e-5)
+
+
+def test_a_dropped_hint_leaks_nothing():
+    model = awake(CONFIG)
+    z, t, told = torch.randn(2, 3, 4, 16, 16), torch.tensor([[0.0, 0.7]] * 2), condition()
+    off = told.without_hint()
+    other = Conditioning(**{**vars(off), "hint": torch.randn_like(told.hint)})
+    assert torch.equal(model(z, t, off), model(z, t, other))
+
+
+def test_each_frame_has_its_own_time():
+    model = awake(DiTConfig(width=48, depth=2, heads=4))
+    z = torch.randn(1, 3, 4, 16, 16)
+    assert not torch.allclose(model(z, torch.tensor([[0.0, 0.7]])), model(z, torch.tensor([[0.7, 0.7]])), atol=1e-5)
+
+
+def test_rotary_scores_hang_on_distance_only():
+    angles = rotary_angles((4, 4, 4), 24, torch.device("cpu"), torch.float64)
+    q, k = torch.randn(2, 24, dtype=torch.float64)
+
+    def score(i, j):
+        turned = [rotate(x[None], angles[n : n + 1].cos(), angles[n : n + 1].sin()) for x, n in ((q, i), (k, j))]
+        return (turned[0] * turned[1]).sum()
+
+    def at(t, h, w):
+        return t * 16 + h * 4 + w
+
+    torch.testing.assert_close(score(at(0, 0, 0), at(1, 2, 1)), score(at(2, 1, 2), at(3, 3, 3)))
+    assert not torch.isclose(score(at(0, 0, 0), at(1, 2, 1)), score(at(0, 0, 0), at(1, 1, 2)))
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_presets_by_shape_on_the_meta_device(name):
+    with torch.device("meta"):
+        model = VideoDiT(preset(name))
+        out = model(torch.empty(1, 3, 4, 16, 16), torch.empty(1, 2))
+    assert out.shape == (1, 3, 4, 16, 16)
+    millions = sum(p.numel() for p in model.parameters()) / 1e6
+    low, high = {
+        "nano": (0.3, 1),
+        "tiny": (1, 3),
+        "small": (3, 6),
+        "base": (80, 130),
+        "large": (280, 360),
+        "xl": (420, 520),
+    }[name]
+    assert low < millions < high
+
+
+def test_setup_tokens_withhold_dynamic_states_and_keep_static_ones():
+    def scene(x, wall):
+        bodies = (Body("ball", Sphere(0.5), State((x, 0, 5))), Body("wall", Plane(), State((0, 0, wall)), static=True))
+        return Scene(bodies, planar=True, camera=planar_camera())
+
+    tokens = setup_tokens([scene(5, 0).setup()])
+    assert tokens.shape == (1, 3, SETUP_FEATURES)
+    assert torch.equal(tokens, setup_tokens([scene(2, 0).setup()]))
+    assert not torch.equal(tokens, setup_tokens([scene(5, 1).setup()]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((3, 16, 16), "frames: must be a multiple of 2, got 3 = 1 x 2 \\+ 1"),
+        ((4, 15, 16), "height: .* 15 = 3 x 4 \\+ 3"),
+    ],
+)
+def test_wrong_sizes_state_the_arithmetic(shape, words):
+    with pytest.raises(ValueError, match=words):
+        VideoDiT(DiTConfig(width=48, depth=1, heads=4))(torch.zeros(1, 3, *shape), torch.zeros(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attention": "linear"}, "dit.attention: must be one of full, factorised"),
+        ({"width": 50}, "dit.width"),
+        ({"patch": (2, 4)}, "dit.patch"),
+        ({"state_head_layer": 9}, "dit.state_head_layer"),
+    ],
+)
+def test_configs_refuse(changes, words):
+    with pytest.raises(ValueError, match=words):
+        DiTConfig(**changes)
+    with pytest.raises(ValueError, match="preset: must be one of"):
+        preset("huge")

@@ -1,0 +1,120 @@
+"""What a denoiser is told beside the noisy video, and how a Setup becomes tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.scene import SHAPES, Body, Setup
+
+SETUP_FEATURES = 32
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """All that a denoiser may be told.
+
+    Attributes:
+        setup: (B, S, F) Setup tokens, one for the world and one a body.
+        hint: (B, C, T, H, W) the prior's rasterised roll-out in [-1, 1].
+        hint_given: (B,) 1 where the hint is to be used; a dropped hint is zeroed and told so.
+        text: (B, W) whole numbers, symbols of the text, 0 for padding.
+        actions: (B, T, A) ctrl held over the frame interval that ends at each frame; the first frame's are zero.
+    """
+
+    setup: Tensor | None = None
+    hint: Tensor | None = None
+    hint_given: Tensor | None = None
+    text: Tensor | None = None
+    actions: Tensor | None = None
+
+    def map(self, function: Any) -> Conditioning:
+        """Apply a function to every tensor that is there."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Conditioning(**{name: None if value is None else function(value) for name, value in fields.items()})
+
+    def without_hint(self) -> Conditioning:
+        """The same, with the hint off."""
+        if self.hint_given is None:
+            return self
+        return dataclasses.replace(self, hint_given=torch.zeros_like(self.hint_given))
+
+
+def setup_tokens(setups: Sequence[Setup], dtype: torch.dtype = torch.float32) -> Tensor:
+    """(B, 1 + N, 32) tokens: the world's first, then one a body, zero-padded to the largest N.
+
+    Lengths are in units of what the camera sees at its target, positions and directions in camera axes, so that the
+    tokens do not hang on where the world's origin is.
+    """
+    rows = [[_world_features(s), *(_body_features(body, s) for body in s.bodies)] for s in setups]
+    longest = max(len(row) for row in rows)
+    tokens = np.zeros((len(rows), longest, SETUP_FEATURES))
+    for i, row in enumerate(rows):
+        for j, features in enumerate(row):
+            tokens[i, j, : len(features)] = features
+    return torch.tensor(tokens, dtype=dtype)
+
+
+def _scale(setup: Setup) -> float:
+    camera = setup.camera
+    if camera.kind == "orthographic":
+        return camera.extent
+    distance = float(np.linalg.norm(np.subtract(camera.target, camera.position)))
+    return 2 * distance * math.tan(math.radians(camera.fov) / 2)
+
+
+def _world_features(setup: Setup) -> list[float]:
+    camera, scale = setup.camera, _scale(setup)
+    gravity = camera.rotation @ np.array(setup.law.gravity) / (scale * setup.fps**2) * 100
+    return [
+        1.0,
+        float(setup.planar),
+        float(setup.shading == "flat"),
+        float(camera.kind == "orthographic"),
+        camera.fov / 90,
+        camera.width / camera.height,
+        math.log(scale),
+        *gravity,
+        setup.law.drag / setup.fps,
+        setup.fps / 24,
+        *setup.background,
+    ]
+
+
+def _body_features(body: Body, setup: Setup) -> list[float]:
+    camera, scale = setup.camera, _scale(setup)
+    shape = body.shape
+    sizes = [
+        getattr(shape, name)
+        for name in ("radius", "half_length", "major_radius", "minor_radius")
+        if hasattr(shape, name)
+    ]
+    sizes = list(getattr(shape, "half_extents", sizes)) or [shape.thickness if math.isfinite(shape.thickness) else 0.0]
+    sizes = [size / scale * 4 for size in sizes] + [0.0] * (3 - len(sizes))
+    place = [0.0] * 10
+    if body.state is not None:
+        place[0] = 1.0
+        place[1:4] = list(camera.rotation @ np.subtract(body.state.position, camera.target) / scale * 2)
+        w, x, y, z = body.state.orientation
+        # The two body axes that fix an orientation without the sign that a quaternion leaves open.
+        axis_z = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
+        axis_x = np.array([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)])
+        place[4:7] = list(camera.rotation @ axis_z)
+        place[7:10] = list(camera.rotation @ axis_x)
+    return [
+        0.0,
+        *(float(shape.kind == kind) for kind in SHAPES),
+        *sizes,
+        math.log(body.mass) / 3,
+        body.friction,
+        body.restitution,
+        *body.colour,
+        *place,
+    ]

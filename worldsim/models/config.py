@@ -1,0 +1,74 @@
+"""Sizes of the video diffusion transformer: the config dataclass and the named presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+ATTENTION = ("full", "factorised")
+
+
+@dataclass(frozen=True)
+class DiTConfig:
+    """Shape of a VideoDiT.
+
+    Attributes:
+        channels: Of the video or latent.
+        hint_channels: Of the prior's rasterised roll-out; 0 leaves the hint out.
+        patch: Frames, rows and columns of a tubelet.
+        width: Of the residual stream.
+        depth: Blocks.
+        heads: Attention heads; width / heads is even and at least 12, for three rotary axes.
+        mlp_ratio: Hidden width of the perceptron over width.
+        attention: "full" over space and time at once, or "factorised": space and time in turn, block by block.
+        setup_features: Width of a Setup token, 0 leaves them out.
+        text_vocabulary: Number of text symbols, 0 leaves text out.
+        text_length: Longest text, in symbols.
+        action_width: Of an action a frame interval, 0 leaves actions out.
+        state_head_layer: Block after which the auxiliary state head reads the features; -1 leaves the head out.
+    """
+
+    channels: int = 3
+    hint_channels: int = 3
+    patch: tuple[int, int, int] = (2, 4, 4)
+    width: int = 128
+    depth: int = 6
+    heads: int = 4
+    mlp_ratio: float = 4.0
+    attention: str = "full"
+    setup_features: int = 32
+    text_vocabulary: int = 0
+    text_length: int = 256
+    action_width: int = 0
+    state_head_layer: int = -1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patch", tuple(self.patch))
+        if self.attention not in ATTENTION:
+            raise ValueError(f"dit.attention: must be one of {', '.join(ATTENTION)}, got {self.attention!r}")
+        if len(self.patch) != 3 or min(self.patch) < 1:
+            raise ValueError(f"dit.patch: must be three whole numbers from 1, got {self.patch!r}")
+        head = self.width // self.heads
+        if self.width % self.heads or head % 2 or head < 12:
+            raise ValueError(f"dit.width: must be heads times an even number from 12, got {self.width} / {self.heads}")
+        if not -1 <= self.state_head_layer < self.depth:
+            raise ValueError(
+                f"dit.state_head_layer: must be between -1 and {self.depth - 1}, got {self.state_head_layer}"
+            )
+
+
+PRESETS: dict[str, DiTConfig] = {
+    "nano": DiTConfig(width=96, depth=4, heads=4),
+    "tiny": DiTConfig(width=128, depth=6, heads=4),
+    "small": DiTConfig(width=192, depth=8, heads=6),
+    "base": DiTConfig(width=768, depth=12, heads=12, attention="factorised"),
+    "large": DiTConfig(width=1024, depth=24, heads=16, attention="factorised"),
+    "xl": DiTConfig(width=1152, depth=28, heads=16, attention="factorised"),
+}
+
+
+def preset(name: str, **changes: Any) -> DiTConfig:
+    """A named size, with changes; nano to small are for CPUs, base to xl for GPUs."""
+    if name not in PRESETS:
+        raise ValueError(f"preset: must be one of {', '.join(PRESETS)}, got {name!r}")
+    return replace(PRESETS[name], **changes)

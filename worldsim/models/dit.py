@@ -1,0 +1,207 @@
+"""VideoDiT: a transformer over space-time patches that predicts the clean video.
+
+Axis legend: B batch, C channels, T H W frames, rows, columns; T' H' W' the same in tokens, P = T' H' W'; S tokens of
+Setup and text; D width. Noise time is per latent frame, (B, T'), so one model serves image-to-video, prediction and
+roll-out: whatever is known sits at time 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from worldsim.models.conditioning import Conditioning
+from worldsim.models.config import DiTConfig
+from worldsim.models.layers import Block, rms_norm, rotary_angles, time_features
+
+
+@dataclass(frozen=True)
+class DiTOutput:
+    """What a pass gives.
+
+    Attributes:
+        video: (B, C, T, H, W) clean estimate.
+        features: (B, T', H', W', D) tokens after the state head's block; of the last block without a state head.
+        context: (B, S, D) Setup and text tokens at the same place; S may be 0.
+    """
+
+    video: Tensor
+    features: Tensor
+    context: Tensor
+
+
+class VideoDiT(nn.Module):
+    """Peebles and Xie's diffusion transformer (2212.09748) over tubelets, for any duration, size and aspect ratio."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, (pt, ph, pw) = config.width, config.patch
+        self.embed = nn.Linear(config.channels * pt * ph * pw, width)
+        if config.hint_channels:
+            self.embed_hint = nn.Linear(config.hint_channels * pt * ph * pw, width)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.to_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        if config.setup_features:
+            self.setup = nn.Sequential(nn.Linear(config.setup_features, width), nn.GELU(), nn.Linear(width, width))
+        if config.text_vocabulary:
+            self.text = nn.Embedding(config.text_vocabulary, width, padding_idx=0)
+            self.text_position = nn.Parameter(0.02 * torch.randn(config.text_length, width))
+        if config.action_width:
+            self.action = nn.Linear(config.action_width * pt, width)
+        self.blocks = nn.ModuleList(Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth))
+        self.head_modulation = nn.Linear(width, 2 * width)
+        self.head = nn.Linear(width, config.channels * pt * ph * pw)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # Gates and head start at zero: each block begins as the identity, the estimate as grey.
+        for weight in (self.to_modulation[-1].weight, self.head_modulation.weight, self.head.weight):
+            nn.init.zeros_(weight)  # type: ignore[arg-type]
+
+    def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Tokens T', H', W' of a video of shape (..., T, H, W).
+
+        Raises:
+            ValueError: Where the patch does not divide the video; the message states the arithmetic.
+        """
+        sizes = []
+        for name, length, patch in zip(("frames", "height", "width"), shape[-3:], self.config.patch, strict=True):
+            count, rest = divmod(length, patch)
+            if rest or not count:
+                raise ValueError(
+                    f"video.{name}: must be a multiple of {patch}, got {length} = {count} x {patch} + {rest}"
+                )
+            sizes.append(count)
+        return sizes[0], sizes[1], sizes[2]
+
+    def forward(self, z: Tensor, t: Tensor, condition: Conditioning | None = None) -> Tensor:
+        """Predict the clean video.
+
+        Args:
+            z: (B, C, T, H, W) noisy video; context frames are clean.
+            t: (B, T') noise times, 0 clean to 1 noise.
+            condition: What the model is told.
+
+        Returns:
+            (B, C, T, H, W).
+        """
+        return self.run(z, t, condition).video
+
+    def run(self, z: Tensor, t: Tensor, condition: Conditioning | None = None) -> DiTOutput:
+        """As forward, with the features that the state head reads."""
+        condition = condition or Conditioning()
+        grid = self.grid(tuple(z.shape))
+        if t.shape != (z.shape[0], grid[0]):
+            raise ValueError(f"t: must have shape (B, T') = {(z.shape[0], grid[0])}, got {tuple(t.shape)}")
+        x = self._embed_video(z, condition)
+        context = self._embed_context(z, condition)
+        time = self.time(time_features(t, self.config.width))
+        if self.config.action_width and condition.actions is not None:
+            time = time + self._embed_actions(condition.actions, grid[0])
+        still = self.time(time_features(torch.zeros_like(t[:, :1]), self.config.width))
+        modulation = rearrange(self.to_modulation(time), "b t (k d) -> b t k d", k=6)
+        context_modulation = rearrange(self.to_modulation(still), "b t (k d) -> b t k d", k=6)
+        angles = rotary_angles(grid, self.config.width // self.config.heads, z.device, z.dtype)
+        features, context_features = x, context
+        for i, block in enumerate(self.blocks):
+            x, context = self._block(i, block, x, context, modulation, context_modulation, angles, grid)
+            if i == self.config.state_head_layer or (i == len(self.blocks) - 1 and self.config.state_head_layer < 0):
+                features, context_features = x, context
+        scale, shift = repeat(self.head_modulation(time), "b t (k d) -> k b (t s) d", k=2, s=grid[1] * grid[2])
+        patches = self.head(rms_norm(x) * (1 + scale) + shift)
+        pt, ph, pw = self.config.patch
+        video = rearrange(
+            patches,
+            "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)",
+            **dict(zip("thw", grid, strict=True)), pt=pt, ph=ph, pw=pw,
+        )  # fmt: skip
+        features = rearrange(features, "b (t h w) d -> b t h w d", t=grid[0], h=grid[1])
+        return DiTOutput(video, features, context_features)
+
+    def _block(
+        self,
+        index: int,
+        block: nn.Module,
+        x: Tensor,
+        context: Tensor,
+        modulation: Tensor,
+        context_modulation: Tensor,
+        angles: Tensor,
+        grid: tuple[int, int, int],
+    ) -> tuple[Tensor, Tensor]:
+        frames, cells = grid[0], grid[1] * grid[2]
+        batch, extra = context.shape[:2]
+        if self.config.attention == "full":
+            tokens = torch.cat([context, x], dim=1)
+            spread = torch.cat(
+                [context_modulation.expand(-1, extra, -1, -1), modulation.repeat_interleave(cells, dim=1)], dim=1
+            )
+            turn = torch.cat([angles.new_zeros(extra, angles.shape[1]), angles])
+            tokens = block(tokens, spread, turn.cos(), turn.sin())
+            return tokens[:, extra:], tokens[:, :extra]
+        if index % 2:  # over time, each cell on its own
+            tokens = rearrange(x, "b (t s) d -> (b s) t d", t=frames)
+            turn = angles[::cells]
+            tokens = block(tokens, modulation.repeat_interleave(cells, dim=0), turn.cos(), turn.sin())
+            return rearrange(tokens, "(b s) t d -> b (t s) d", b=batch), context
+        # Over space, each frame on its own; every frame reads the context, which takes the mean of what it is told.
+        tokens = rearrange(x, "b (t s) d -> (b t) s d", t=frames)
+        tokens = torch.cat([context.repeat_interleave(frames, dim=0), tokens], dim=1)
+        spread = torch.cat(
+            [
+                context_modulation.expand(-1, extra, -1, -1).repeat_interleave(frames, dim=0),
+                rearrange(modulation, "b t k d -> (b t) 1 k d").expand(-1, cells, -1, -1),
+            ],
+            dim=1,
+        )
+        turn = torch.cat([angles.new_zeros(extra, angles.shape[1]), angles[:cells]])
+        tokens = block(tokens, spread, turn.cos(), turn.sin())
+        told = rearrange(tokens[:, :extra], "(b t) s d -> b t s d", b=batch).mean(1)
+        return rearrange(tokens[:, extra:], "(b t) s d -> b (t s) d", b=batch), told
+
+    def _patches(self, video: Tensor) -> Tensor:
+        pt, ph, pw = self.config.patch
+        patches: Tensor = rearrange(video, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
+        return patches
+
+    def _embed_video(self, z: Tensor, condition: Conditioning) -> Tensor:
+        x: Tensor = self.embed(self._patches(z))
+        if not self.config.hint_channels or condition.hint is None:
+            return x
+        if condition.hint.shape[2:] != z.shape[2:] or condition.hint.shape[1] != self.config.hint_channels:
+            expected = (z.shape[0], self.config.hint_channels, *z.shape[2:])
+            raise ValueError(f"hint: must have shape {expected}, got {tuple(condition.hint.shape)}")
+        hint: Tensor = self.embed_hint(self._patches(condition.hint))
+        if condition.hint_given is not None:
+            hint = hint * condition.hint_given[:, None, None]
+        return x + hint
+
+    def _embed_context(self, z: Tensor, condition: Conditioning) -> Tensor:
+        parts = []
+        if self.config.setup_features and condition.setup is not None:
+            parts.append(self.setup(condition.setup))
+        if self.config.text_vocabulary and condition.text is not None:
+            length = condition.text.shape[1]
+            if length > self.config.text_length:
+                raise ValueError(f"text: must have at most {self.config.text_length} symbols, got {length}")
+            parts.append(self.text(condition.text) + self.text_position[:length])
+        return torch.cat(parts, dim=1) if parts else z.new_zeros(z.shape[0], 0, self.config.width)
+
+    def _embed_actions(self, actions: Tensor, frames: int) -> Tensor:
+        width = self.config.action_width
+        expected = (frames * self.config.patch[0], width)
+        if tuple(actions.shape[1:]) != expected:
+            raise ValueError(
+                f"actions: must have shape (B, T, A) = (B, {expected[0]}, {width}), got {tuple(actions.shape)}"
+            )
+        embedded: Tensor = self.action(rearrange(actions, "b (t p) a -> b t (p a)", t=frames))
+        return embedded
