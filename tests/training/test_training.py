@@ -1,0 +1,129 @@
+"""The trainer resumes bit for bit, refuses to resume from nothing, and names what went wrong."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from worldsim.training import PowerAverage, TrainConfig, Trainer, checkpoints, load_checkpoint
+from worldsim.training.ema import exponent_for
+
+
+class Line(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 1)
+
+    def loss(self, batch, generator):
+        noise = 0.1 * torch.randn(batch.shape[0], generator=generator)
+        error = self.layer(batch)[:, 0] - batch.sum(-1) + noise
+        return {"square": error.square().mean(), "decay": 1e-3 * self.layer.weight.square().sum()}
+
+
+def batch_for(step):
+    return torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
+
+
+def config(path, **changes):
+    return TrainConfig(
+        str(path), **{"steps": 30, "checkpoint_every": 5, "log_every": 1, "tensorboard": False, **changes}
+    )
+
+
+def losses(path):
+    lines = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+    return {line["step"]: line["square"] for line in lines}
+
+
+def test_training_learns_and_rotates_checkpoints(tmp_path):
+    model = Line()
+    Trainer(model, batch_for, config(tmp_path, steps=300, learning_rate=0.05, checkpoint_every=50)).train()
+    assert [p.name for p in checkpoints(tmp_path)] == ["step_00000250", "step_00000300"]
+    torch.testing.assert_close(model.layer.weight.detach(), torch.ones(1, 4), atol=0.05, rtol=0)
+
+
+def test_a_killed_run_resumes_bit_for_bit(tmp_path):
+    Trainer(Line(), batch_for, config(tmp_path / "whole")).train()
+
+    class Killed(Exception):
+        pass
+
+    def die_after(step):
+        def batch(n):
+            if n == step:
+                raise Killed
+            return batch_for(n)
+
+        return batch
+
+    with pytest.raises(Killed):
+        Trainer(Line(), die_after(13), config(tmp_path / "broken")).train()
+    Trainer(Line(), batch_for, config(tmp_path / "broken")).train(resume=True)
+    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
+    ends = [load_checkpoint(checkpoints(tmp_path / name)[-1])[0] for name in ("whole", "broken")]
+    for file in ("model", "average", "optimizer"):
+        assert ends[0][file].keys() == ends[1][file].keys()
+        assert all(torch.equal(ends[0][file][k], ends[1][file][k]) for k in ends[0][file])
+
+
+def test_a_resume_that_would_load_nothing_fails(tmp_path):
+    with pytest.raises(ValueError, match="must hold a checkpoint to resume from"):
+        Trainer(Line(), batch_for, config(tmp_path)).train(resume=True)
+
+
+def test_a_run_is_not_overwritten(tmp_path):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    with pytest.raises(ValueError, match="must hold no run unless resuming"):
+        Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+
+
+def test_a_changed_config_is_refused(tmp_path):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    with pytest.raises(ValueError, match=r"train.seed: must be 0 as in .*, got 1"):
+        Trainer(Line(), batch_for, replace(config(tmp_path, steps=5), seed=1)).train(resume=True)
+
+
+def test_truncated_checkpoints_are_named(tmp_path):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    file = checkpoints(tmp_path)[-1] / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"model.safetensors: must be a whole safetensors file"):
+        Trainer(Line(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+
+
+def test_a_term_that_is_not_finite_is_named(tmp_path):
+    class Broken(Line):
+        def loss(self, batch, generator):
+            return {**super().loss(batch, generator), "physics": self.layer.weight.sum() * float("nan")}
+
+    with pytest.raises(FloatingPointError, match=r"loss.physics: must be finite, got nan at step 0 of seed 0"):
+        Trainer(Broken(), batch_for, config(tmp_path)).train()
+
+
+@pytest.mark.parametrize("length", [0.05, 0.1, 0.2])
+def test_the_average_has_the_stated_length(length):
+    # The profile of eq. 121 is proportional to t^g: its standard deviation on [0, 1] is the relative length.
+    gamma = exponent_for(length)
+    t = np.linspace(0, 1, 200_001)
+    weight = t**gamma / (t**gamma).sum()
+    mean = (weight * t).sum()
+    assert np.sqrt((weight * (t - mean) ** 2).sum()) == pytest.approx(length, rel=1e-3)
+
+
+def test_the_average_follows_its_closed_form():
+    model = nn.Linear(1, 1, bias=False)
+    average = PowerAverage(model, 0.1)
+    history = []
+    for step in range(1, 201):
+        with torch.no_grad():
+            model.weight.fill_(float(step))
+        history.append(float(step))
+        average.update(model, step)
+    t = np.arange(1, 201)
+    gamma = average.exponent
+    profile = t ** (gamma + 1) - (t - 1) ** (gamma + 1)
+    assert float(average.weights["weight"]) == pytest.approx((profile * history).sum() / profile.sum(), rel=0.01)

@@ -1,0 +1,83 @@
+"""Checkpoints: folders of safetensors and JSON, whole once renamed into place, rotated, never pickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+SCHEMA_VERSION = 1
+_NAME = re.compile(r"step_(\d{8})")
+
+
+def save_checkpoint(
+    folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], meta: dict[str, Any], keep: int
+) -> Path:
+    """Write one checkpoint and drop the oldest beyond `keep`.
+
+    Args:
+        folder: Holds the checkpoints of a run.
+        step: Steps done.
+        tensors: File name (without suffix) to named tensors.
+        meta: Plain JSON values.
+        keep: How many checkpoints stay.
+    """
+    target = folder / f"step_{step:08d}"
+    temporary = folder / f".{target.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for name, values in tensors.items():
+        save_file(
+            {k: v.detach().cpu().contiguous().clone() for k, v in values.items()}, temporary / f"{name}.safetensors"
+        )
+    text = json.dumps({"schema": "worldsim.checkpoint", "version": SCHEMA_VERSION, "step": step, **meta}, indent=1)
+    (temporary / "meta.json").write_text(text, encoding="utf-8")
+    for path in temporary.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(temporary, target)
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints of a run, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Read one checkpoint: its tensors by file name, and its meta.
+
+    Raises:
+        ValueError: Where it is not whole, or a newer worldsim wrote it.
+    """
+    try:
+        meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"checkpoint {path}: must hold a readable meta.json, {error}") from None
+    version = meta.get("version")
+    if meta.get("schema") != "worldsim.checkpoint" or not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise ValueError(
+            f"checkpoint {path}: must be worldsim.checkpoint up to version {SCHEMA_VERSION}, got {version!r}"
+        )
+    tensors = {}
+    for file in sorted(path.glob("*.safetensors")):
+        try:
+            tensors[file.stem] = load_file(file)
+        except SafetensorError as error:
+            raise ValueError(
+                f"checkpoint {file}: must be a whole safetensors file, {error}; use an older checkpoint"
+            ) from None
+    return tensors, meta

@@ -1,0 +1,247 @@
+"""The trainer: one loop on accelerate for a CPU, a GPU or many.
+
+Batches and noise hang on (seed, step) alone, so a resumed run repeats an unbroken one bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from worldsim.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from worldsim.training.ema import PowerAverage
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+        out: Folder of the run: checkpoints, log.jsonl, TensorBoard events.
+        steps: In all.
+        learning_rate: Peak.
+        warmup: Steps of linear warm-up; afterwards the rate falls linearly to 0 at `steps`.
+        weight_decay: On matrices only.
+        betas: Of AdamW.
+        clip: Largest norm of the gradient.
+        ema_length: Of the average of weights, relative to the run.
+        seed: Of batches and noise.
+        checkpoint_every: Steps.
+        keep: Checkpoints that stay.
+        log_every: Steps.
+        compile: Whether torch.compile wraps the loss's model.
+        max_minutes: Stop, with a checkpoint, after this wall-clock time; 0 for no bound.
+        tensorboard: Whether to write TensorBoard events.
+    """
+
+    out: str
+    steps: int = 1000
+    learning_rate: float = 2e-3
+    warmup: int = 50
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    ema_length: float = 0.1
+    seed: int = 0
+    checkpoint_every: int = 200
+    keep: int = 2
+    log_every: int = 10
+    compile: bool = False
+    max_minutes: float = 0.0
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "checkpoint_every", "keep", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name}: must be 1 or more, got {getattr(self, name)!r}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"train.learning_rate: must be above 0, got {self.learning_rate!r}")
+
+
+class Trainable(Protocol):
+    """What can be trained: a module whose loss has named terms."""
+
+    def loss(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        """Scalar terms; training minimises their sum."""
+        ...
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The source of randomness of one step, which no other step shares."""
+    mixed = (seed * 1_000_003 + step) * 0x9E3779B97F4A7C15 % (1 << 63)
+    return torch.Generator().manual_seed(mixed)
+
+
+class _LossModule(nn.Module):
+    """Calls loss through forward, so that data-parallel wrappers see it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = self.model.loss(batch, generator)  # type: ignore[operator]
+        return terms
+
+
+class Trainer:
+    """Trains a model on batches drawn by step number."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batch_for: Callable[[int], Any],
+        config: TrainConfig,
+        callback: Callable[[Trainer, int], None] | None = None,
+    ) -> None:
+        """Prepare a run; nothing is read or written yet.
+
+        Args:
+            model: A Trainable.
+            batch_for: The batch of a step, a pure function of the step's number from 0.
+            config: How to train.
+            callback: Called after each checkpoint, with the trainer and the number of steps done.
+        """
+        self.config, self.batch_for, self.callback = config, batch_for, callback
+        self.accelerator = Accelerator()
+        self.model = model
+        decay = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
+        rest = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
+        groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+        self.module, self.optimizer = self.accelerator.prepare(_LossModule(model), optimizer)
+        if config.compile:
+            model.compile()
+        self.average = PowerAverage(model, config.ema_length)
+        self.step = 0
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files lie."""
+        return Path(self.config.out)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of the step with that number from 0."""
+        config = self.config
+        up = min(1.0, (step + 1) / max(config.warmup, 1))
+        down = 1 - max(0, step - config.warmup) / max(1, config.steps - config.warmup)
+        return config.learning_rate * min(up, down)
+
+    def train(self, resume: bool = False) -> None:
+        """Run to the last step, or until max_minutes are over.
+
+        Args:
+            resume: Go on from the newest checkpoint.
+
+        Raises:
+            ValueError: Where resume finds nothing, or not resuming would overwrite a run.
+            FloatingPointError: Where a loss term is not finite; names the term, the step and the seed.
+        """
+        found = checkpoints(self.folder)
+        if resume and not found:
+            raise ValueError(f"train.out: must hold a checkpoint to resume from, {self.folder} has none")
+        if found and not resume:
+            raise ValueError(f"train.out: must hold no run unless resuming, {self.folder} has {found[-1].name}")
+        if resume:
+            self._load(found[-1])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        writer = self._writer()
+        began = time.monotonic()
+        while self.step < self.config.steps:
+            terms, norm = self._one_step()
+            if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+                self._log(terms, norm, writer, time.monotonic() - began)
+            out_of_time = 0 < self.config.max_minutes < (time.monotonic() - began) / 60
+            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps or out_of_time:
+                self.save()
+                if self.callback is not None:
+                    self.callback(self, self.step)
+            if out_of_time:
+                break
+        if writer is not None:
+            writer.close()
+
+    def _one_step(self) -> tuple[dict[str, Tensor], float]:
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(self.step)
+        rank = self.accelerator.process_index
+        generator = step_generator(config.seed + 7919 * rank, self.step)
+        terms = self.module(self.batch_for(self.step * self.accelerator.num_processes + rank), generator)
+        for name, value in terms.items():
+            if not bool(torch.isfinite(value)):
+                raise FloatingPointError(
+                    f"loss.{name}: must be finite, got {float(value)} at step {self.step} of seed {config.seed}"
+                )
+        self.accelerator.backward(torch.stack(list(terms.values())).sum())
+        norm = float(self.accelerator.clip_grad_norm_(self.module.parameters(), config.clip))
+        if not math.isfinite(norm):
+            raise FloatingPointError(
+                f"gradient: must be finite, its norm is {norm} at step {self.step} of seed {config.seed}; "
+                f"terms { ({k: round(float(v), 6) for k, v in terms.items()}) }"
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.average.update(self.model, self.step)
+        return terms, norm
+
+    def _writer(self) -> Any:
+        if not (self.config.tensorboard and self.accelerator.is_main_process):
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.folder / "tensorboard"))
+
+    def _log(self, terms: dict[str, Tensor], norm: float, writer: Any, seconds: float) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        line = {
+            "step": self.step,
+            **values,
+            "norm": norm,
+            "rate": self.rate(self.step - 1),
+            "seconds": round(seconds, 2),
+        }
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if writer is not None:
+            for name, value in values.items():
+                writer.add_scalar(f"loss/{name}", value, self.step)
+
+    def save(self) -> None:
+        """Write a checkpoint of the present step."""
+        if not self.accelerator.is_main_process:
+            return
+        state: dict[str, Tensor] = {}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                state[f"{name}//{key}"] = torch.as_tensor(value)
+        tensors = {"model": self.model.state_dict(), "average": self.average.weights, "optimizer": state}
+        meta = {"config": dataclasses.asdict(self.config), "threads": torch.get_num_threads()}
+        save_checkpoint(self.folder, self.step, tensors, meta, self.config.keep)
+
+    def _load(self, path: Path) -> None:
+        tensors, meta = load_checkpoint(path)
+        for key in ("seed", "steps", "learning_rate", "warmup"):
+            stored, now = meta["config"].get(key), getattr(self.config, key)
+            if stored != now:
+                raise ValueError(f"train.{key}: must be {stored!r} as in {path}, got {now!r}")
+        self.model.load_state_dict(tensors["model"], strict=True)
+        self.average.weights = tensors["average"]
+        parameters = dict(self.model.named_parameters())
+        for full, value in tensors["optimizer"].items():
+            name, key = full.split("//")
+            self.optimizer.state[parameters[name]][key] = value
+        self.step = int(meta["step"])
