@@ -1,1 +1,32 @@
-"""Rollouts on disk: shards, index, resume, video files, batches."""
+"""Rollouts on disk and in batches: video files, shards, generation that resumes, random access, clips."""
+
+from worldsim.data.clip import Clip, collate, to_float, to_uint8
+from worldsim.data.dataset import RolloutDataset
+from worldsim.data.encode import decode_rollout, encode_rollout
+from worldsim.data.errors import DataError, GenerationError
+from worldsim.data.generate import GenerateConfig, generate_dataset, generate_shard
+from worldsim.data.loader import ClipLoader
+from worldsim.data.sampler import ResumableBatchSampler, layouts
+from worldsim.data.video import VideoWriter, read_video, stream_video, write_video
+
+__all__ = [
+    "Clip",
+    "ClipLoader",
+    "DataError",
+    "GenerateConfig",
+    "GenerationError",
+    "ResumableBatchSampler",
+    "RolloutDataset",
+    "VideoWriter",
+    "collate",
+    "decode_rollout",
+    "encode_rollout",
+    "generate_dataset",
+    "generate_shard",
+    "layouts",
+    "read_video",
+    "stream_video",
+    "to_float",
+    "to_uint8",
+    "write_video",
+]
