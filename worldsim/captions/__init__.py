@@ -1,1 +1,7 @@
 """Text from states: events, referring expressions, templates and the checker that proves them."""
+
+from worldsim.captions._describe import LEVELS, Finding, check_captions, describe
+from worldsim.captions.events import Event, extract_events
+from worldsim.captions.refer import refer, resolve
+
+__all__ = ["LEVELS", "Event", "Finding", "check_captions", "describe", "extract_events", "refer", "resolve"]
