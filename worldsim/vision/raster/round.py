@@ -1,0 +1,229 @@
+"""Spheres, capsules and rings as pictures: a core (point, segment, circle) thickened by a radius.
+
+A ray meets such a body where its distance q to the core is below the radius r, so the outline is q = r, exactly, in
+both kinds of view. Moving the ray across the picture by one image-plane unit moves its nearest point by the depth of
+that point (perspective) or by one (orthographic), so (q - r) over that rate is the distance to the outline in the
+picture, exact to first order at the outline and exact everywhere in an orthographic view.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from worldsim.vision.raster.view import View
+
+# Relative to the radius: keeps square roots differentiable on the axis of a body and at its limb.
+_SOFT = 1e-2
+_RING_SAMPLES = 16
+_RING_NEWTON_STEPS = 4
+
+
+class Surface(NamedTuple):
+    """What pictures say of bodies, before anything hides anything.
+
+    Attributes:
+        distance: (M, n, P) signed distance to the outline in pixels, negative inside.
+        depth: (M, n, P) metres along the line of sight of the first surface; near the body's centre outside of it.
+        facing: (M, n, P) cosine between the surface normal and the direction to the viewer.
+    """
+
+    distance: Tensor
+    depth: Tensor
+    facing: Tensor
+
+
+class Rays(NamedTuple):
+    """Rays of the pixels of M pictures, or of all pictures alike (leading 1).
+
+    Attributes:
+        view: The cameras, time folded in.
+        points: (M, 3, P) homogeneous image-plane coordinates (x, y, 1).
+        x: (M, 1, P).
+        y: (M, 1, P).
+        square: (M, 1, P) squared length of the ray's direction: x^2 + y^2 + 1 (perspective), 1 (orthographic).
+        inverse_length: (M, 1, P) one over the length.
+        focal: (M, 1, 1) pixels a unit of the image plane.
+    """
+
+    view: View
+    points: Tensor
+    x: Tensor
+    y: Tensor
+    square: Tensor
+    inverse_length: Tensor
+    focal: Tensor
+
+    @staticmethod
+    def of(view: View) -> Rays:
+        """The rays through all pixel centres."""
+        points = view.plane_points()
+        x, y = points[:, :1], points[:, 1:2]
+        square = torch.ones_like(x) if view.orthographic else x.square() + y.square() + 1
+        return Rays(view, points, x, y, square, square.rsqrt(), view.focal[:, None, None])
+
+    def part(self, start: int, stop: int) -> Rays:
+        """The rays of some of the pictures; rays that all pictures share stay as they are."""
+        if self.x.shape[0] == 1:
+            return self
+        return Rays(self.view, *(value[start:stop] for value in self[1:]))
+
+    def along(self, vector: Tensor) -> Tensor:
+        """Dot product of ray directions with (M, n, 3) vectors in camera axes: (M, n, P)."""
+        if self.view.orthographic:
+            return vector[..., 2:]
+        return torch.matmul(vector, self.points)
+
+
+def _thick(rays: Rays, offset: tuple[Tensor, Tensor, Tensor], depth: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    """Signed pixel distance and half chord of a ball whose centre is the core's nearest point.
+
+    Args:
+        rays: Of the pixels.
+        offset: (M, n, P) each: x, y, z from the core's nearest point to the ray's nearest point, metres.
+        depth: (M, n, P) depth of the ray's nearest point, metres.
+        radius: (M, n, 1) metres.
+    """
+    wx, wy, wz = offset
+    across = wx * wx + wy * wy
+    tiny = (_SOFT * _SOFT * 1e-4) * radius * radius
+    square = across + wz * wz if not rays.view.orthographic else across
+    gap = (square + tiny).sqrt()
+    outside = gap - radius
+    if rays.view.orthographic:
+        distance = outside * rays.focal
+    else:
+        # d gap / d (image plane) = depth |w_xy| / |w|; depth is kept off zero for rays that point away.
+        distance = outside * gap * rays.focal * ((across + tiny).rsqrt() / depth.clamp_min(rays.view.near))
+    half_chord = (torch.relu(radius * radius - square) + (_SOFT * radius) ** 2).sqrt()
+    return distance, half_chord
+
+
+def sphere_surface(rays: Rays, centre: Tensor, size: Tensor) -> Surface:
+    """Spheres. In perspective the outline is the exact ellipse.
+
+    Args:
+        rays: Of the pixels.
+        centre: (M, n, 3) metres, camera axes.
+        size: (M, n, 3) radius first, metres.
+    """
+    radius = size[..., :1]
+    cx, cy, cz = centre.unbind(-1)
+    cx, cy, cz = cx[..., None], cy[..., None], cz[..., None]
+    if rays.view.orthographic:
+        offset = (rays.x - cx, rays.y - cy, torch.zeros_like(cx))
+        depth = cz
+    else:
+        depth = rays.along(centre) / rays.square
+        offset = (depth * rays.x - cx, depth * rays.y - cy, depth - cz)
+    distance, half_chord = _thick(rays, offset, depth, radius)
+    return Surface(distance, depth - half_chord * rays.inverse_length, half_chord / radius)
+
+
+def capsule_surface(rays: Rays, centre: Tensor, axis: Tensor, size: Tensor) -> Surface:
+    """Capsules: segments along the body's z axis, rounded.
+
+    Args:
+        rays: Of the pixels.
+        centre: (M, n, 3) metres, camera axes.
+        axis: (M, n, 3) unit, camera axes.
+        size: (M, n, 3) radius and half length first, metres.
+    """
+    radius, half = size[..., :1], size[..., 1:2]
+    cx, cy, cz = (value[..., None] for value in centre.unbind(-1))
+    kx, ky, kz = (value[..., None] for value in axis.unbind(-1))
+    # Nearest points of the segment c + t k and the line through the eye along d: t minimises |c + t k|^2 across d.
+    if rays.view.orthographic:
+        dk = kz
+        across = 1 - kz * kz
+        numerator = (rays.x - cx) * kx + (rays.y - cy) * ky
+    else:
+        dc, dk = rays.along(centre), rays.along(axis)
+        ratio = dk / rays.square
+        across = 1 - dk * ratio
+        numerator = dc * ratio - (centre * axis).sum(-1, keepdim=True)
+    across = across + 1e-6  # a capsule seen end on has no single nearest point: take its middle
+    at = numerator / across
+    t = torch.minimum(torch.maximum(at, -half), half)
+
+    def ray_point(t: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        ax, ay, az = cx + t * kx, cy + t * ky, cz + t * kz
+        if rays.view.orthographic:
+            return (rays.x - ax, rays.y - ay, torch.zeros_like(t)), az
+        depth = (dc + t * dk) / rays.square
+        return (depth * rays.x - ax, depth * rays.y - ay, depth - az), depth
+
+    offset, depth = ray_point(t)
+    distance, _ = _thick(rays, offset, depth, radius)
+    # The ray enters the infinite cylinder before its nearest point; the entry lies on the ball around the core there.
+    offset, _ = ray_point(at)
+    square = offset[0] ** 2 + offset[1] ** 2 + offset[2] ** 2
+    chord = (torch.relu(radius * radius - square) + (_SOFT * radius) ** 2).sqrt()
+    back = chord * dk * rays.inverse_length / across
+    entry = torch.minimum(torch.maximum(at - back, -half), half)
+    offset, depth = ray_point(entry)
+    _, half_chord = _thick(rays, offset, depth, radius)
+    return Surface(distance, depth - half_chord * rays.inverse_length, half_chord / radius)
+
+
+def ring_surface(rays: Rays, centre: Tensor, rotation: Tensor, size: Tensor) -> Surface:
+    """Rings: tori around the body's z axis. The outline, hole included, is where the ray's distance to the circle is r.
+
+    The nearest point of the circle is sought without gradient (samples, then Newton steps) and then held fixed, which
+    leaves the derivative of the distance exact to first order (Danskin).
+
+    Args:
+        rays: Of the pixels.
+        centre: (M, n, 3) metres, camera axes.
+        rotation: (M, n, 3, 3) from body to camera axes.
+        size: (M, n, 3) major and minor radius first, metres.
+    """
+    major, minor = size[..., :1], size[..., 1:2]
+    first, second = rotation[..., 0] * major, rotation[..., 1] * major
+    orthographic = rays.view.orthographic
+
+    def offset_at(
+        cosine: Tensor, sine: Tensor, centre: Tensor, first: Tensor, second: Tensor
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        a = [centre[..., i, None] + cosine * first[..., i, None] + sine * second[..., i, None] for i in range(3)]
+        if orthographic:
+            return (rays.x - a[0], rays.y - a[1], torch.zeros_like(cosine)), a[2]
+        depth = (a[0] * rays.x + a[1] * rays.y + a[2]) / rays.square
+        return (depth * rays.x - a[0], depth * rays.y - a[1], depth - a[2]), depth
+
+    with torch.no_grad():
+        fixed = (centre.detach(), first.detach(), second.detach())
+        pixels = torch.broadcast_to(rays.x, (*centre.shape[:2], rays.x.shape[-1]))
+        best, angle = torch.full_like(pixels, math.inf), torch.zeros_like(pixels)
+        for k in range(_RING_SAMPLES):
+            phi = 2 * math.pi * k / _RING_SAMPLES
+            cosine, sine = (
+                torch.full_like(pixels[..., :1], math.cos(phi)),
+                torch.full_like(pixels[..., :1], math.sin(phi)),
+            )
+            (wx, wy, wz), _ = offset_at(cosine, sine, *fixed)
+            square = wx * wx + wy * wy + wz * wz
+            angle = torch.where(square < best, phi, angle)
+            best = torch.minimum(square, best)
+        for _ in range(_RING_NEWTON_STEPS):
+            cosine, sine = angle.cos(), angle.sin()
+            w, _ = offset_at(cosine, sine, *fixed)
+            # q^2 / 2 has derivative -w . a' and curvature |a' across the ray|^2 - w . a'' (w is across the ray).
+            slope, curvature, dot = (torch.zeros_like(angle) for _ in range(3))
+            for i in range(3):
+                along = cosine * fixed[2][..., i, None] - sine * fixed[1][..., i, None]
+                inward = -cosine * fixed[1][..., i, None] - sine * fixed[2][..., i, None]
+                direction = (rays.x, rays.y, 1.0)[i] if not orthographic else (0.0, 0.0, 1.0)[i]
+                slope = slope - w[i] * along
+                curvature = curvature + along * along - w[i] * inward
+                dot = dot + along * direction
+            curvature = curvature - dot * dot / rays.square
+            floor = 0.05 * major * major
+            angle = angle - (slope / torch.maximum(curvature.abs(), floor)).clamp(-0.2, 0.2)
+        cosine, sine = angle.cos(), angle.sin()
+    offset, depth = offset_at(cosine, sine, centre, first, second)
+    distance, half_chord = _thick(rays, offset, depth, minor)
+    return Surface(distance, depth - half_chord * rays.inverse_length, half_chord / minor)
