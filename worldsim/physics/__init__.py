@@ -1,6 +1,32 @@
 """The differentiable physics prior, and the violations that losses, guidance and benchmark share."""
 
+from worldsim.physics import rotation
 from worldsim.physics.bodies import Bodies
+from worldsim.physics.geometry import (
+    PairDistance,
+    PairDistances,
+    PointDistance,
+    closest_points,
+    collision_pairs,
+    distances,
+    pair_distance,
+    point_distance,
+    signed_distance,
+)
 from worldsim.physics.trajectory import Trajectory, concatenate
 
-__all__ = ["Bodies", "Trajectory", "concatenate"]
+__all__ = [
+    "Bodies",
+    "PairDistance",
+    "PairDistances",
+    "PointDistance",
+    "Trajectory",
+    "closest_points",
+    "collision_pairs",
+    "concatenate",
+    "distances",
+    "pair_distance",
+    "point_distance",
+    "rotation",
+    "signed_distance",
+]

@@ -1,7 +1,21 @@
 """Differentiable signed distances, normals and witness points between shapes, batched over any leading axes."""
 
+from worldsim.physics.geometry._distances import PairDistances, collision_pairs, distances
+from worldsim.physics.geometry._signed_distance import Pose, closest_points, signed_distance
 from worldsim.physics.geometry.pairs import known_pair, pair_distance
 from worldsim.physics.geometry.points import point_distance
 from worldsim.physics.geometry.types import PairDistance, PointDistance
 
-__all__ = ["PairDistance", "PointDistance", "known_pair", "pair_distance", "point_distance"]
+__all__ = [
+    "PairDistance",
+    "PairDistances",
+    "PointDistance",
+    "Pose",
+    "closest_points",
+    "collision_pairs",
+    "distances",
+    "known_pair",
+    "pair_distance",
+    "point_distance",
+    "signed_distance",
+]
