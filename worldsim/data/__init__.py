@@ -1,5 +1,6 @@
 """Rollouts on disk and in batches: video files, shards, generation that resumes, random access, clips."""
 
+from worldsim.data._survey import Survey, survey
 from worldsim.data.clip import Clip, collate, to_float, to_uint8
 from worldsim.data.dataset import RolloutDataset
 from worldsim.data.encode import decode_rollout, encode_rollout
@@ -17,6 +18,7 @@ __all__ = [
     "GenerationError",
     "ResumableBatchSampler",
     "RolloutDataset",
+    "Survey",
     "VideoWriter",
     "collate",
     "decode_rollout",
@@ -26,6 +28,7 @@ __all__ = [
     "layouts",
     "read_video",
     "stream_video",
+    "survey",
     "to_float",
     "to_uint8",
     "write_video",

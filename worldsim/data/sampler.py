@@ -9,6 +9,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from worldsim.data.dataset import RolloutDataset
+from worldsim.data.errors import DataError
 from worldsim.scene.checks import require
 
 
@@ -83,7 +84,8 @@ class ResumableBatchSampler(Sampler[list[int]]):
         """The place to go on from.
 
         Args:
-            consumed: Batches that have been trained on, counted through all epochs; None is those dealt, which is the same for a DataLoader without workers.
+            consumed: Batches that have been trained on, counted through all epochs; None is those dealt, which is the
+                same for a DataLoader without workers.
         """
         epoch, dealt = (self.epoch, self._dealt) if consumed is None else divmod(consumed, len(self))
         facts = {"seed": self.seed, "batch_size": self.batch_size, "size": sum(map(len, self._labels))}
@@ -106,4 +108,12 @@ class ResumableBatchSampler(Sampler[list[int]]):
 
 def layouts(dataset: RolloutDataset) -> list[str]:
     """One label a rollout: those with equal labels can share a Clip. Reads the indices only."""
-    return [f"{dataset.facts(i)['layout']} {dataset.facts(i)['size']}" for i in range(len(dataset))]
+    labels = []
+    for i in range(len(dataset)):
+        path, sample = dataset.sample(i)
+        if "layout" not in sample.facts:
+            raise DataError(
+                f"{path}: the index must tell the layout of {sample.key}, it does not; make the shard again"
+            )
+        labels.append(f"{sample.facts['layout']} {sample.facts.get('size')}")
+    return labels
