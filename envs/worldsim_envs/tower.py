@@ -32,7 +32,7 @@ HALF_WIDTH = Quantity(((0.15, 0.22),), ((0.11, 0.13), (0.25, 0.3)), "m")
 DENSITY = Quantity(((300.0, 700.0),), ((80.0, 150.0), (1200.0, 2000.0)), "kg/m^3")
 QUANTITIES = {"half width": HALF_WIDTH, "density": DENSITY}
 # How far the deciding centre of mass lies inside (stands) or outside (falls) its patch, in half widths.
-STANDS, FALLS = 0.2, -0.2
+STANDS, FALLS = 0.2, -0.15
 
 
 def support_margin(blocks: Sequence[Body]) -> float:
@@ -100,7 +100,7 @@ def build(
     for _ in range(2000):
         width = HALF_WIDTH.draw(rng, "half width" in ood)
         density = DENSITY.draw(rng, "density" in ood)
-        spread = float(rng.uniform(0.1, 0.7) if stands else rng.uniform(0.6, 1.2)) * width
+        spread = float(rng.uniform(0.1, 0.7) if stands else rng.uniform(0.6, 1.5)) * width
         blocks = _stack(rng, num_blocks, width, spread, density, yaw, tints)
         margin = support_margin(blocks) / width
         if (margin > STANDS) if stands else (-0.6 < margin < FALLS):

@@ -95,11 +95,13 @@ def build(
     spins = [SPIN.draw(rng, "spin" in ood) for _ in range(num_bodies)]
     e = RESTITUTION.draw(rng, "restitution" in ood)
     friction = float(rng.uniform(0.4, 0.8))
+    # More boxes need more room, and the camera stands back for it.
+    room = 1.0 + 0.15 * max(0, num_bodies - 3)
     tints = colours(rng, num_bodies)
     if planar:
         places = place(rng, extents, (WALL, 0.0, 1.5), (SIZE - WALL, 0.0, SIZE - WALL), gap=0.1)
     else:
-        places = place(rng, extents, (-0.8, -0.5, 0.25), (0.8, 0.5, 1.5))
+        places = place(rng, extents, (-0.8 * room, -0.5 * room, 0.25), (0.8 * room, 0.5 * room, 0.25 + 1.25 * room))
     bodies = []
     for i in range(num_bodies):
         if planar:
@@ -130,7 +132,7 @@ def build(
         statics = planar_walls(SIZE, WALL, friction, e)
     else:
         camera = orbit_camera(
-            (0.0, 0.0, 0.6), 3.6, float(rng.uniform(12, 28)), float(rng.uniform(-30, 30)), pixels, 42.0
+            (0.0, 0.0, 0.6 * room), 3.6 * room, float(rng.uniform(12, 28)), float(rng.uniform(-30, 30)), pixels, 42.0
         )
         statics = [floor(rng, friction, e)]
     return Scene(
