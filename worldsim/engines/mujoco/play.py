@@ -1,0 +1,194 @@
+"""Advance a compiled scene in time: smooth motion by MuJoCo's integrator, contact by the scene's law, impacts located.
+
+Smooth motion (gravity, drag, joints, actuators) is integrated with contacts switched off: by Runge-Kutta of fourth
+order, which is exact for free flight, or by MuJoCo's implicitfast where joints are damped or driven, with positions by
+the mean of old and new velocity. Contacts are looked for at the end of each step. Where something struck, the
+step is taken again, shorter, so that it ends at the touch, and the impact is resolved there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.engines.mujoco.backend import mujoco
+from worldsim.engines.mujoco.contact import TOUCH, ContactSolver
+from worldsim.engines.mujoco.model import Compiled, compile_scene
+from worldsim.engines.mujoco.states import set_start
+from worldsim.engines.stepping import choose_stepping
+from worldsim.scene import Scene
+
+Array = NDArray[np.float64]
+# Longest step away from contact, seconds. Its error is that of Runge-Kutta; impacts within are located.
+FREE_STEP = 4e-3
+# How often a step is shortened to end at a touch.
+RETRIES = 4
+# Steps are no shorter than this, seconds.
+SHORTEST = 1e-9
+
+
+@dataclass
+class Touches:
+    """What touched in one step, a row a contact point, for the record.
+
+    Attributes:
+        time: Seconds.
+        places: (C, 2) places of the two bodies in the scene.
+        distance: (C,) signed, metres.
+        normal: (C, 3) from the first to the second, world frame.
+        position: (C, 3) metres, world frame.
+        force: (C,) newtons.
+    """
+
+    time: float
+    places: NDArray[np.int64]
+    distance: Array
+    normal: Array
+    position: Array
+    force: Array
+
+
+class Player:
+    """One scene in play: model, data and the clock.
+
+    Args:
+        scene: To be played; its start states are set.
+        compiled: The scene's model where there is one already.
+    """
+
+    def __init__(self, scene: Scene, compiled: Compiled | None = None) -> None:
+        self.scene = scene
+        self.compiled = compiled or compile_scene(scene)
+        self.model = self.compiled.model
+        self.data = mujoco.MjData(self.model)
+        self.time = 0.0
+        self.step = choose_stepping(scene).step
+        self.free_step = self.step if self.compiled.damped else choose_stepping(scene, FREE_STEP).step
+        gravity = float(np.linalg.norm(scene.law.gravity))
+        restitution = np.array([body.restitution for body in scene.bodies])
+        self.solver = ContactSolver(
+            self.model,
+            self.data,
+            self.compiled.geom_owner,
+            np.sqrt(restitution[:, None] * restitution[None, :]),
+            self.step,
+            # In one sub-step gravity gives a resting body g h: that is no impact.
+            1e-3 + 1.5 * gravity * self.step,
+        )
+        option = self.model.opt
+        integrators = mujoco.mjtIntegrator
+        option.integrator = int(integrators.mjINT_IMPLICITFAST if self.compiled.damped else integrators.mjINT_RK4)
+        option.tolerance = 1e-12
+        flags = mujoco.mjtDisableBit
+        self._with_contact = int(flags.mjDSBL_AUTORESET)
+        self._without_contact = self._with_contact | int(flags.mjDSBL_CONTACT)
+        dragged = scene.law.drag > 0
+        self._dragged = self.compiled.body_ids[list(self.compiled.jointed)] if dragged else np.zeros(0, np.int64)
+        self.touches: list[Touches] = []
+        set_start(self.compiled, self.data, scene)
+        option.disableflags = self._with_contact
+        mujoco.mj_fwdPosition(self.model, self.data)
+        self.near = self.solver.gather()
+        if self.near:
+            self._record()
+
+    def advance(self, until: float) -> None:
+        """Play up to that time, in seconds, exactly."""
+        budget = 40 * max(1, round((until - self.time) / self.step))
+        while until - self.time > SHORTEST:
+            longest = self.step if self.near else self.free_step
+            # Equal steps to the end, so that no sliver remains.
+            left = until - self.time
+            step = left / np.ceil(left / longest - 1e-9)
+            if self.near:
+                step = min(step, self._next_touch())
+            budget -= 1
+            self._take(max(step, SHORTEST), locate=budget > 0)
+        self.time = until
+
+    def _next_touch(self) -> float:
+        """Seconds until the first of the fast approaching contacts in sight touches."""
+        solver = self.solver
+        coming = solver.impacts() & (solver.distance > TOUCH)
+        if not coming.any():
+            return np.inf
+        return float((solver.distance[coming] / -solver.normal_velocity[coming]).min())
+
+    def _smooth(self, step: float) -> None:
+        model, data, option = self.model, self.data, self.model.opt
+        option.disableflags = self._without_contact
+        option.timestep = step
+        if len(self._dragged):
+            self._drag_links()
+        if self.compiled.damped:
+            before = data.qvel.copy()
+            mujoco.mj_step(model, data)
+            # From x + h v' to x + h (v + v') / 2, exact under constant acceleration.
+            mujoco.mj_integratePos(model, data.qpos, before - data.qvel, step / 2)
+        else:
+            mujoco.mj_step(model, data)
+        option.disableflags = self._with_contact
+
+    def _drag_links(self) -> None:
+        """Drag of jointed bodies as a force on their centres of mass, held over the step."""
+        model, data = self.model, self.data
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_comVel(model, data)
+        velocity = np.zeros(6)
+        for number in self._dragged:
+            mujoco.mj_objectVelocity(model, data, int(mujoco.mjtObj.mjOBJ_BODY), int(number), velocity, 0)
+            data.xfrc_applied[number, :3] = -self.scene.law.drag * model.body_mass[number] * velocity[3:]
+
+    def _take(self, step: float, locate: bool) -> None:
+        """One step, shortened to the touch where something struck, with its contacts resolved."""
+        model, data, solver = self.model, self.data, self.solver
+        position, velocity = data.qpos.copy(), data.qvel.copy()
+        for attempt in range(RETRIES + 1):
+            self._smooth(step)
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_collision(model, data)
+            if data.ncon == 0:
+                self.near = False
+                break
+            mujoco.mj_fwdPosition(model, data)
+            self.near = solver.gather()
+            if not self.near or not locate or attempt == RETRIES:
+                break
+            struck = solver.impacts() & (solver.distance < -TOUCH)
+            if not struck.any():
+                break
+            late = -solver.distance[struck] / -solver.normal_velocity[struck]
+            late = late[late < step]
+            if len(late) == 0 or step - float(late.max()) < SHORTEST:
+                break
+            step -= float(late.max())
+            data.qpos[:], data.qvel[:] = position, velocity
+        self.time += step
+        if not self.near:
+            return
+        solver.resolve_impacts()
+        before = data.qvel.copy()
+        solver.resolve_rest()
+        mujoco.mj_integratePos(model, data.qpos, data.qvel - before, step / 2)
+        self._record()
+
+    def _record(self) -> None:
+        solver = self.solver
+        touching = (solver.distance <= TOUCH) | (solver.force > 0)
+        if not touching.any():
+            return
+        chosen = solver.index[touching]
+        contact = self.data.contact
+        self.touches.append(
+            Touches(
+                self.time,
+                solver.places[touching],
+                solver.distance[touching],
+                contact.frame[chosen, :3],
+                contact.pos[chosen],
+                solver.force[touching],
+            )
+        )

@@ -1,0 +1,153 @@
+"""MujocoSimulator: the Simulator protocol on MuJoCo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldsim.engines.mujoco.backend import mujoco
+from worldsim.engines.mujoco.play import Player
+from worldsim.engines.mujoco.record import reduce_contacts
+from worldsim.engines.mujoco.render import PRESETS, Painter
+from worldsim.engines.mujoco.states import read_velocities
+from worldsim.engines.overlap import refuse_overlap
+from worldsim.engines.rollout import Frames, Rollout
+from worldsim.physics.trajectory import Trajectory
+from worldsim.scene import Scene
+from worldsim.scene.checks import require
+
+Array = NDArray[np.float64]
+
+
+def program(scene: Scene, actions: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """The (T - 1, A) ctrl values that play: those given, else the robot's own program, its last row held.
+
+    Raises:
+        ValueError: Where actions have a wrong shape or are not finite, where the robot has no program and none is
+            given, or where a value is outside its actuator's limits.
+    """
+    count = len(scene.robot.actuators) if scene.robot else 0
+    shape = (scene.num_frames - 1, count)
+    if actions is None:
+        if scene.robot is None:
+            return np.zeros(shape, np.float32)
+        rows = scene.robot.controls
+        require("robot.controls", "given, or actions passed to simulate", len(rows) > 0, rows)
+        index = np.minimum(np.arange(shape[0]), len(rows) - 1)
+        values = np.array(rows, dtype=np.float32)[index]
+        field = "robot.controls"
+    else:
+        values, field = np.asarray(actions, dtype=np.float32), "actions"
+        require(field, f"of shape (T - 1, A) = {shape}", values.shape == shape, values.shape)
+    require(field, "finite", bool(np.isfinite(values).all()), "values that are not")
+    for i, actuator in enumerate(scene.robot.actuators if scene.robot else ()):
+        low, high = actuator.limits
+        outside = values[(values[:, i] < low - 1e-6) | (values[:, i] > high + 1e-6), i]
+        rule = f"within the limits {actuator.limits} of actuator[{actuator.joint}]"
+        require(f"{field}[:, {i}]", rule, len(outside) == 0, outside[:3].tolist())
+    return values
+
+
+class MujocoSimulator:
+    """Plays scenes in MuJoCo, under the scene's own pair law, and draws them with MuJoCo's renderer."""
+
+    name = "mujoco"
+
+    def __init__(self) -> None:
+        self.version: str = mujoco.__version__
+
+    def simulate(
+        self,
+        scene: Scene,
+        actions: NDArray[np.float32] | None = None,
+        *,
+        preset: str = "fast",
+        render: bool = True,
+    ) -> Rollout:
+        """Play a scene; see `Simulator.simulate`.
+
+        Raises:
+            ValueError: Where bodies overlap at the start, a linked body's start contradicts its joints, or actions
+                have a wrong shape or leave their limits.
+            RuntimeError: Where the motion diverges, or where no OpenGL backend is there to draw with.
+        """
+        require("preset", f"one of {', '.join(PRESETS)}", preset in PRESETS, preset)
+        values = program(scene, actions)
+        refuse_overlap(scene)
+        player = Player(scene)
+        trajectory = _play(player, values)
+        if render:
+            frames = Painter(scene, preset, player.compiled).paint(trajectory)
+        else:
+            size = (0, scene.camera.height, scene.camera.width)
+            frames = Frames(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.float32))
+        return Rollout(
+            scene=scene,
+            video=frames.video,
+            ids=frames.ids,
+            depth=frames.depth,
+            trajectory=trajectory,
+            contacts=reduce_contacts(player.touches, scene.fps),
+            actions=values,
+            engine=self.name,
+            engine_version=self.version,
+        )
+
+    def simulate_batch(self, scenes: Sequence[Scene], threads: int = 1) -> list[Trajectory]:
+        """Play many scenes without rendering; the same trajectories as `simulate`, whatever the number of threads."""
+        require("threads", "1 or more", threads >= 1, threads)
+
+        def one(scene: Scene) -> Trajectory:
+            refuse_overlap(scene)
+            return _play(Player(scene), program(scene, None))
+
+        if threads == 1:
+            return [one(scene) for scene in scenes]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(one, scenes))
+
+    def render(self, scene: Scene, trajectory: Trajectory, *, preset: str = "fast") -> Frames:
+        """Draw given (T, N, ...) poses, possible or not; absent bodies are left out."""
+        bodies = len(scene.bodies)
+        shape = tuple(trajectory.position.shape)
+        require("trajectory.position", f"of shape (T, {bodies}, 3)", len(shape) == 3 and shape[1] == bodies, shape)
+        return Painter(scene, preset).paint(trajectory)
+
+
+def _play(player: Player, actions: NDArray[np.float32]) -> Trajectory:
+    scene, model, data = player.scene, player.model, player.data
+    count, frames = len(scene.bodies), scene.num_frames
+    position, linear, angular = (np.empty((frames, count, 3)) for _ in range(3))
+    orientation = np.empty((frames, count, 4))
+    numbers = player.compiled.body_ids
+    for k in range(frames):
+        if k > 0:
+            data.ctrl[:] = actions[k - 1]
+            player.advance(k / scene.fps)
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_comVel(model, data)
+        position[k], orientation[k] = data.xpos[numbers], data.xquat[numbers]
+        linear[k], angular[k] = read_velocities(player.compiled, data)
+        _refuse_divergence(scene, k, position[k], linear[k], angular[k])
+    return Trajectory(
+        torch.from_numpy(position),
+        torch.from_numpy(orientation),
+        torch.from_numpy(linear),
+        torch.from_numpy(angular),
+        torch.ones(frames, count, dtype=torch.float64),
+        1.0 / scene.fps,
+    )
+
+
+def _refuse_divergence(scene: Scene, frame: int, *arrays: Array) -> None:
+    finite = all(bool(np.isfinite(a).all()) for a in arrays)
+    if not finite or max(float(np.abs(a).max()) for a in arrays) > 1e8:
+        raise RuntimeError(
+            f"the motion of scene family {scene.family or '(none)'!r}, seed {scene.seed}, diverged by "
+            f"{frame / scene.fps:.4f} s; look for stiff joints, strong gains or tiny masses beside great ones"
+        )
