@@ -1,0 +1,86 @@
+"""The pairing's road from context pixels to the hint: read states, fit the start, roll the prior out, rasterise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from worldsim.physics.bodies import Bodies
+from worldsim.physics.law import LawParameters
+from worldsim.physics.prior import PhysicsPrior
+from worldsim.physics.trajectory import Trajectory, concatenate
+from worldsim.vision.raster import View, rasterise
+
+
+def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: Tensor | float) -> Trajectory:
+    """The state at the last context frame that a free flight through the observed positions gives.
+
+    Weighted least squares over p(s) = p + v s + g s^2 / 2 with s the time from the last frame. Where the flight leaves
+    a body's residual above the tolerance, an impact lies within the context: the last two frames alone are used.
+
+    Args:
+        observed: (B, K, N), presence as weight; K of 1 leaves velocities as they are observed.
+        bodies: Static ones keep their first pose.
+        gravity: (3,), (B, 3) or (B, N, 3) metres a second squared.
+        tolerance: Metres, a number or (B, N).
+
+    Returns:
+        (B, 1, N) start.
+    """
+    position, weight = observed.position, observed.presence.clamp_min(1e-6)
+    batch, known, count = position.shape[:3]
+    if known == 1:
+        return observed
+    if gravity.dim() == 2:
+        gravity = gravity[:, None]
+    time = (torch.arange(known, device=position.device, dtype=position.dtype) - (known - 1)) * observed.dt
+    fall = 0.5 * gravity.expand(batch, count, 3)[:, None] * time[:, None, None].square()
+    target = position - fall
+
+    def solve(w: Tensor) -> tuple[Tensor, Tensor]:
+        s = time[:, None]
+        s0, s1, s2 = w.sum(1), (w * s).sum(1), (w * s * s).sum(1)
+        y0, y1 = (w[..., None] * target).sum(1), (w[..., None] * s[..., None] * target).sum(1)
+        determinant = (s0 * s2 - s1 * s1).clamp_min(1e-12)[..., None]
+        place = (s2[..., None] * y0 - s1[..., None] * y1) / determinant
+        speed = (s0[..., None] * y1 - s1[..., None] * y0) / determinant
+        return place, speed
+
+    place, speed = solve(weight)
+    residual = target - place[:, None] - speed[:, None] * time[:, None, None]
+    worst = residual.norm(dim=-1).amax(1)
+    last = torch.zeros_like(weight)
+    last[:, -2:] = weight[:, -2:]
+    late_place, late_speed = solve(last)
+    broken = (worst > tolerance)[..., None]
+    place, speed = torch.where(broken, late_place, place), torch.where(broken, late_speed, speed)
+    static = torch.tensor(bodies.static, device=position.device)[:, None]
+    place = torch.where(static, position[:, -1], place)
+    speed = torch.where(static, torch.zeros_like(speed), speed)
+    start = observed.frames(known - 1, known)
+    return Trajectory(
+        place[:, None], start.orientation, speed[:, None], start.angular_velocity, start.presence.round(), observed.dt
+    )
+
+
+def predict(
+    prior: PhysicsPrior,
+    start: Trajectory,
+    observed: Trajectory,
+    bodies: Bodies,
+    num_new: int,
+    law: LawParameters | None,
+) -> Trajectory:
+    """(B, K + num_new, N): the observed context, its last frame the fitted start, then the prior's future."""
+    future = prior(start, bodies, num_new, observed.dt, law=law, check=False)
+    parts = [observed.frames(0, observed.num_frames - 1), start, future]
+    return concatenate([part for part in parts if part.num_frames], axis="time")
+
+
+def draw_hint(trajectory: Trajectory, bodies: Bodies, view: View, background: Tensor, shading: str) -> Tensor:
+    """(B, 3, T, H, W) in [-1, 1]: the trajectory as colour."""
+    raster = rasterise(
+        trajectory, bodies, view, tau_px=0.25, shading=shading, background=background, channels=("colour",)
+    )
+    assert raster.colour is not None
+    return raster.colour.movedim(2, 1) * 2 - 1

@@ -1,0 +1,84 @@
+"""Readouts: from pixels to the states of the bodies that a Setup names.
+
+ColourReadout reads flat-coloured planar worlds in closed form: unmix colours, take moments, go back to metres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from worldsim.physics.bodies import Bodies
+from worldsim.physics.trajectory import Trajectory
+from worldsim.vision.colour_masks import colour_masks
+from worldsim.vision.moments import Moments, moments, planar_position
+from worldsim.vision.raster import View
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a readout says of B videos of T frames.
+
+    Attributes:
+        trajectory: (B, T, N) with presence the share of its own area that a body shows, at most 1; static bodies stand
+            where `fixed` had them. Angular velocities are zero: one picture does not tell them.
+        masks: (B, T, N, H, W) visible share of each pixel.
+        moments: Of the masks.
+    """
+
+    trajectory: Trajectory
+    masks: Tensor
+    moments: Moments
+
+
+class Readout(Protocol):
+    """What turns video into states."""
+
+    def __call__(self, video: Tensor, bodies: Bodies, view: View, background: Tensor, fixed: Trajectory) -> Reading:
+        """Read (B, 3, T, H, W) video in [-1, 1]; `fixed` (B, 1, N) holds the poses of static bodies."""
+        ...
+
+
+class ColourReadout:
+    """Reads planar worlds of flat colours; differentiable, without parameters, each frame on its own."""
+
+    def __init__(self, dt: float) -> None:
+        """Prepare for frames that lie dt seconds apart."""
+        self.dt = dt
+
+    def __call__(self, video: Tensor, bodies: Bodies, view: View, background: Tensor, fixed: Trajectory) -> Reading:
+        """Read (B, 3, T, H, W) video in [-1, 1]; see Reading.
+
+        Raises:
+            ValueError: Where the camera is not orthographic.
+        """
+        if not view.orthographic:
+            raise ValueError("view: must be orthographic for a reading by colour")
+        frames = (video.movedim(2, 1) + 1) / 2
+        batch, count = video.shape[0], video.shape[2]
+        colours = bodies.colour.expand(batch, -1, -1)
+        masks = colour_masks(frames, colours, background.expand(batch, -1))
+        found = moments(masks)
+        position = planar_position(found.centroid, view)
+        area = torch.pi * (bodies.size[..., 0] * view.focal[:, None]).square()
+        share = torch.where(_spheres(bodies, video), found.area / area[:, None].clamp_min(1e-6), found.area > 1)
+        static = torch.tensor(bodies.static, device=video.device)
+        position = torch.where(static[:, None], fixed.position.expand(batch, count, -1, -1), position)
+        trajectory = Trajectory.from_positions(position, self.dt)
+        half = found.angle / 2
+        turned = torch.stack([half.cos(), torch.zeros_like(half), half.sin(), torch.zeros_like(half)], -1)
+        long = (found.elongation > 0.1)[..., None]
+        orientation = torch.where(long, turned, trajectory.orientation)
+        orientation = torch.where(static[:, None], fixed.orientation.expand(batch, count, -1, -1), orientation)
+        presence = torch.where(static, torch.ones_like(share), share.clamp(0, 1))
+        read = Trajectory(
+            position, orientation, trajectory.linear_velocity, trajectory.angular_velocity, presence, self.dt
+        )
+        return Reading(read, masks, found)
+
+
+def _spheres(bodies: Bodies, like: Tensor) -> Tensor:
+    return torch.tensor([kind == "sphere" for kind in bodies.kinds], device=like.device)
