@@ -1,0 +1,62 @@
+"""Bullet's contact points of a sub-step, in the scene's terms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldsim.engines.pybullet.client import bullet
+from worldsim.engines.record import Touches
+
+# Nearer than this a pair touches, metres: bodies that were put down exactly on each other do.
+TOUCH = 1e-5
+
+
+class ContactLog:
+    """Collects contacts of one play.
+
+    Args:
+        client: Number of the physics client.
+        owner: Bullet's (body, link) to the place in Scene.bodies.
+
+    Attributes:
+        touches: Of all sub-steps so far.
+        pushed: Places in Scene.bodies of all bodies that a contact pushed in the last sub-step.
+    """
+
+    def __init__(self, client: int, owner: dict[tuple[int, int], int]) -> None:
+        self.client, self.owner = client, owner
+        self.touches: list[Touches] = []
+        self.pushed: frozenset[int] = frozenset()
+
+    def look(self) -> frozenset[int]:
+        """Places in Scene.bodies of all bodies that a contact pushed in the sub-step just taken."""
+        points = bullet.getContactPoints(physicsClientId=self.client)
+        pressed = [point for point in points or () if point[9] > 0]
+        return frozenset(self.owner[p[a], p[b]] for p in pressed for a, b in ((1, 3), (2, 4)))
+
+    def read(self, time: float) -> None:
+        """Log the contacts of the sub-step just taken.
+
+        Args:
+            time: When that sub-step began, seconds; Bullet looks for contacts there and solves for the force after.
+        """
+        points = bullet.getContactPoints(physicsClientId=self.client)
+        if not points:
+            self.pushed = frozenset()
+            return
+        rows = [point for point in points if point[9] > 0 or point[8] <= TOUCH]
+        places = [(self.owner[p[1], p[3]], self.owner[p[2], p[4]]) for p in rows]
+        pushed = (pair for point, pair in zip(rows, places, strict=True) if point[9] > 0)
+        self.pushed = frozenset(place for pair in pushed for place in pair)
+        if rows:
+            self.touches.append(
+                Touches(
+                    time,
+                    np.array(places, dtype=np.int64),
+                    np.array([point[8] for point in rows]),
+                    # Bullet's normal points from its second body to its first.
+                    -np.array([point[7] for point in rows]),
+                    np.array([point[6] for point in rows]),
+                    np.array([point[9] for point in rows]),
+                )
+            )
