@@ -1,1 +1,5 @@
-"""The one command worldsim and its verbs."""
+"""The `worldsim` command: verbs with key=value settings. A verb is a module of this package and a line in VERBS."""
+
+from worldsim.cli.command import main
+
+__all__ = ["main"]

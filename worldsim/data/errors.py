@@ -13,5 +13,5 @@ class DataError(ValueError):
         super().__init__(message)
 
 
-class GenerationError(RuntimeError):
+class GenerationError(ValueError):
     """Generation stopped: one line that names family, seed and reason, or how a worker died."""

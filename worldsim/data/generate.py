@@ -86,13 +86,17 @@ def shard_name(shard: int) -> str:
     return f"shard-{shard:05d}.tar"
 
 
+def with_pixels(scene: Scene, pixels: int) -> Scene:
+    """The scene seen in pictures of that height; the width follows the camera's aspect."""
+    width = max(8, round(scene.camera.width * pixels / scene.camera.height))
+    return dataclasses.replace(scene, camera=dataclasses.replace(scene.camera, width=width, height=pixels))
+
+
 def draw_scene(config: GenerateConfig, number: int) -> Scene:
     """The scene of one rollout, with the config's picture size and length."""
     scene = make_scene(config.scene, config.seed + number, config.split, config.role, **config.scene_args)
     if config.pixels is not None:
-        width = max(8, round(scene.camera.width * config.pixels / scene.camera.height))
-        camera = dataclasses.replace(scene.camera, width=width, height=config.pixels)
-        scene = dataclasses.replace(scene, camera=camera)
+        scene = with_pixels(scene, config.pixels)
     if config.num_frames is not None:
         scene = dataclasses.replace(scene, duration=(config.num_frames - 1) / scene.fps)
     return scene
