@@ -1,7 +1,8 @@
 """Exact codecs for what is not colour: instance ids, depth, and named arrays of numbers.
 
 A clip of ids is one zstd frame: measured on 49 frames of 64 px it beats FFV1 by a third in size and ten times in speed.
-Depth is rounded to whole steps of 0.1 mm and then kept exactly. Named arrays are safetensors, which load no code.
+Depth is rounded to whole steps of 0.1 mm and then kept exactly. Named arrays are
+zstd frames of safetensors, which load no code.
 """
 
 from __future__ import annotations
@@ -94,20 +95,24 @@ def decode_depth(data: bytes, where: str = "depth") -> NDArray[np.float32]:
 
 
 def encode_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Safetensors bytes of named arrays; equal arrays give equal bytes."""
+    """Safetensors of named arrays within one zstd frame; equal arrays give equal bytes.
+
+    Measured on 49 frames of a hoop scene, most of whose bodies stand still: an eighth of the bare size.
+    """
     from safetensors.numpy import save
 
-    return save({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())})
+    return _compress(save({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}), 3)
 
 
 def decode_arrays(data: bytes, names: tuple[str, ...], where: str) -> dict[str, NDArray[Any]]:
-    """The named arrays of safetensors bytes, refusing bytes that lack one of them."""
+    """The arrays that encode_arrays wrote, refusing bytes that lack one of the names."""
+    import zstandard
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        arrays = load(data)
-    except (SafetensorError, KeyError, TypeError) as error:
+        arrays = load(zstandard.ZstdDecompressor().decompress(data))
+    except (zstandard.ZstdError, SafetensorError, KeyError, TypeError) as error:
         raise DataError(
             f"{where}: must be safetensors, reading failed ({error}); copy or make the file again"
         ) from None

@@ -1,6 +1,6 @@
 """A Rollout as named byte members, and back. Equal rollouts give equal bytes; nothing is pickled.
 
-Members: scene.json, video.mp4, ids.zst, depth.zst, trajectory.safetensors, contacts.safetensors, actions.safetensors,
+Members: scene.json, video.mp4, ids.zst, depth.zst, trajectory.safetensors.zst, contacts.safetensors.zst, actions.safetensors.zst,
 caption.json, events.json, meta.json. A rollout that was not rendered has no video, ids and depth members.
 """
 
@@ -28,9 +28,9 @@ PARTS: dict[str, str] = {
     "video": "video.mp4",
     "ids": "ids.zst",
     "depth": "depth.zst",
-    "trajectory": "trajectory.safetensors",
-    "contacts": "contacts.safetensors",
-    "actions": "actions.safetensors",
+    "trajectory": "trajectory.safetensors.zst",
+    "contacts": "contacts.safetensors.zst",
+    "actions": "actions.safetensors.zst",
     "caption": "caption.json",
     "events": "events.json",
 }
@@ -83,9 +83,11 @@ def encode_rollout(rollout: Rollout, rgb: str = "fast", source: Mapping[str, Any
     trajectory = rollout.trajectory
     members = {
         "scene.json": dumps(rollout.scene).encode(),
-        "trajectory.safetensors": encode_arrays({n: getattr(trajectory, n).detach().cpu().numpy() for n in _TENSORS}),
-        "contacts.safetensors": encode_arrays({n: getattr(rollout.contacts, n) for n in _CONTACTS}),
-        "actions.safetensors": encode_arrays({"actions": rollout.actions}),
+        "trajectory.safetensors.zst": encode_arrays(
+            {n: getattr(trajectory, n).detach().cpu().numpy() for n in _TENSORS}
+        ),
+        "contacts.safetensors.zst": encode_arrays({n: getattr(rollout.contacts, n) for n in _CONTACTS}),
+        "actions.safetensors.zst": encode_arrays({"actions": rollout.actions}),
         "caption.json": to_json(rollout.caption, "caption"),
         "events.json": to_json(rollout.events, "events"),
         "meta.json": to_json(_meta(rollout, rgb, source), "info"),
