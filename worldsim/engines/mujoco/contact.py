@@ -6,7 +6,7 @@ Coulomb's friction, Moreau's time stepping):
 
 - an impact leaves with v_n' = -e v_n; touching pairs are resolved one after another, fastest first, until none
   approaches;
-- a resting contact may approach no further than to the surface, v_n' >= -distance / h, and an overlap is pushed out;
+- a resting contact may approach no further than to the surface, v_n' >= -c distance / h, and overlaps are pushed out;
 - tangential velocity goes to zero as far as mu times the normal impulse carries.
 
 A solve minimises MuJoCo's convex cost with the smooth accelerations set to zero. That cost relaxes Coulomb's law: a
@@ -23,15 +23,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.engines.mujoco.backend import mujoco
+from worldsim.engines.mujoco.model import RIGID
 
 Array = NDArray[np.float64]
 # A target acceleration that no contact ever needs a force to exceed: the contact is left out of a solve.
 OFF = -1e12
+# Share of a gap that a resting contact may close in one sub-step; with all of it, rest would alternate for ever.
+CLOSE = 0.5
 # Share of an overlap that is pushed out in one sub-step, and the fastest push, metres a second.
 PUSH_OUT = 0.2
 FASTEST_PUSH = 0.05
 # Nearer than this a contact touches, metres.
 TOUCH = 1e-5
+# A lone contact reaches the share d of its target acceleration, with d the impedance of the model's pairs.
+EXACT = 1.0 / RIGID[0]
 
 
 class ContactSolver:
@@ -51,6 +56,7 @@ class ContactSolver:
     ) -> None:
         self.model, self.data, self.owner = model, data, owner
         self.restitution, self.step, self.threshold = restitution, step, threshold
+        self.rested_slide = np.zeros(0)
 
     def gather(self) -> bool:
         """Read the contacts; run mj_fwdPosition first.
@@ -58,77 +64,105 @@ class ContactSolver:
         Returns:
             Whether there is any contact that can bear a force.
         """
-        contact = self.data.contact
+        contact, rows, count = self.data.contact, self.data.nefc, self.data.ncon
         address = contact.efc_address
-        bears = np.flatnonzero(address >= 0)
-        if len(bears) == 0:
-            return False
-        self.index = bears
-        self.normal_row = address[bears].astype(np.int64)
-        self.distance = contact.dist[bears]
-        self.places = self.owner[contact.geom[bears]]
-        self.mu = contact.friction[bears, 0]
-        self.rubs = contact.dim[bears] == 3
-        self.rub_row = np.stack([self.normal_row[self.rubs] + 1, self.normal_row[self.rubs] + 2], axis=-1)
-        self.row_velocity = np.zeros(self.data.nefc)
-        self.force = np.zeros(len(bears))
-        self.measure()
+        # Which contacts bear forces, which of those have friction, and the constraint rows of either.
+        self.index: Any = slice(None)
+        self.rubs: Any = slice(None)
+        if count and address[0] == 0 and rows == 3 * count:
+            # The usual case, three rows a contact and nothing else: strides are quicker than index arrays.
+            self.normal: Any = slice(0, None, 3)
+            self.rub: Any = (slice(1, None, 3), slice(2, None, 3))
+        else:
+            self.index = np.flatnonzero(address >= 0)
+            if len(self.index) == 0:
+                return False
+            self.normal = address[self.index].astype(np.int64)
+            self.rubs = np.flatnonzero(contact.dim[self.index] == 3)
+            self.rub = (self.normal[self.rubs] + 1, self.normal[self.rubs] + 2)
+        self.distance = contact.dist[self.index]
+        self.mu = contact.friction[self.index, 0][self.rubs]
+        self.row_velocity = np.empty(rows)
+        self.force = np.zeros(len(self.distance))
+        self._measure()
         return True
 
-    def measure(self) -> None:
-        """Bring the contact velocities up to date with qvel."""
-        mujoco.mj_mulJacVec(self.model, self.data, self.row_velocity, self.data.qvel)
-        self.normal_velocity = self.row_velocity[self.normal_row]
+    def places(self) -> NDArray[np.int64]:
+        """(C, 2) places in the scene of the bodies that each contact joins."""
+        result: NDArray[np.int64] = self.owner[self.data.contact.geom[self.index]]
+        return result
 
-    def _solve(self, active: NDArray[np.bool_], target: Array, rounds: int) -> None:
-        """Change qvel so that active contacts reach their target normal velocities, with friction."""
-        data, step = self.data, self.step
-        aref = np.zeros(data.nefc)
-        rubbing = active[self.rubs]
-        rows = self.rub_row[rubbing]
-        aref[rows] = -self.row_velocity[rows] / step
-        mu = self.mu[self.rubs][rubbing]
+    def _measure(self) -> None:
+        """Bring the contact velocities up to date with qvel."""
+        velocity = self.row_velocity
+        mujoco.mj_mulJacVec(self.model, self.data, velocity, self.data.qvel)
+        self.normal_velocity = velocity[self.normal]
+        self.slide = np.hypot(velocity[self.rub[0]], velocity[self.rub[1]])
+
+    def _solve(self, target: Array, slide: Array, rounds: int) -> None:
+        """Change qvel so that contacts reach their target normal velocities, with friction.
+
+        Args:
+            target: (C,) metres a second; -inf leaves a contact out.
+            slide: (R,) first guess of the sliding speeds that remain, metres a second.
+            rounds: How often that guess may be corrected.
+        """
+        data, rate = self.data, 1.0 / self.step
         before = data.qvel.copy()
-        normal = np.where(active, (target - self.normal_velocity) / step, OFF)
-        slide = np.hypot(self.row_velocity[rows[:, 0]], self.row_velocity[rows[:, 1]])
-        lifted = np.flatnonzero(active & self.rubs)
+        normal = np.maximum((target - self.normal_velocity) * (EXACT * rate), OFF)
+        aref = np.zeros(data.nefc)
+        for rows in self.rub:
+            aref[rows] = self.row_velocity[rows] * -rate
+        data.qacc_smooth[:] = 0
+        data.qfrc_smooth[:] = 0
         for _ in range(rounds):
-            aref[self.normal_row] = normal
-            aref[self.normal_row[lifted]] -= mu * slide / step
-            data.qacc_smooth[:] = 0
-            data.qfrc_smooth[:] = 0
-            data.qacc_warmstart[:] = 0
+            lowered = normal.copy()
+            lowered[self.rubs] -= self.mu * slide * rate
+            aref[self.normal] = lowered
             data.efc_aref[:] = aref
             mujoco.mj_fwdConstraint(self.model, data)
-            data.qvel[:] = before + step * data.qacc
-            self.measure()
-            now = np.hypot(self.row_velocity[rows[:, 0]], self.row_velocity[rows[:, 1]])
-            if len(now) == 0 or float(np.abs(mu * (now - slide)).max()) < 1e-6 + 1e-4 * float(now.max()):
+            np.multiply(data.qacc, self.step, out=data.qvel)
+            data.qvel += before
+            self._measure()
+            if len(slide) == 0 or float((self.mu * np.abs(self.slide - slide) - 1e-3 * self.slide).max()) < 1e-5:
                 break
-            slide = now
-        self.force += data.efc_force[self.normal_row]
+            slide = self.slide
+        self.force += data.efc_force[self.normal]
 
-    def impacts(self) -> NDArray[np.bool_]:
-        """Which contacts approach too fast to be at rest."""
+    def impacts(self) -> NDArray[np.bool_] | None:
+        """Which contacts approach too fast to be at rest; None where no one does."""
+        if self.normal_velocity.min() >= -self.threshold:
+            return None
         result: NDArray[np.bool_] = self.normal_velocity < -self.threshold
         return result
 
     def resolve_impacts(self, most: int = 64) -> None:
         """Let touching pairs rebound one after another, the fastest first, until none approaches."""
+        places = None
         for _ in range(most):
-            hits = self.impacts() & (self.distance <= TOUCH)
+            fast = self.impacts()
+            if fast is None:
+                return
+            touching = self.distance <= TOUCH
+            hits = fast & touching
             if not hits.any():
                 return
-            first = self.places[np.argmin(np.where(hits, self.normal_velocity, np.inf))]
-            pair = (self.places == first).all(axis=1) & (self.distance <= TOUCH)
+            places = self.places() if places is None else places
+            first = places[np.argmin(np.where(hits, self.normal_velocity, np.inf))]
             bounce = -self.restitution[first[0], first[1]] * self.normal_velocity
-            self._solve(pair, np.where(self.normal_velocity < -self.threshold, bounce, 0.0), rounds=30)
+            target = np.where((places == first).all(axis=1) & touching, np.where(fast, bounce, 0.0), -np.inf)
+            self._solve(target, self.slide, rounds=30)
 
     def resolve_rest(self) -> None:
         """Let no contact approach further than to the surface; push overlaps out gently."""
-        push = np.minimum(-PUSH_OUT * self.distance / self.step, FASTEST_PUSH)
-        target = np.where(self.distance > 0, -self.distance / self.step, push)
-        # What still approaches fast and is not there yet is an impact to come.
-        active = ~(self.impacts() & (self.distance > TOUCH))
-        if (active & (self.normal_velocity < target)).any():
-            self._solve(active, target, rounds=4)
+        target = self.distance / -self.step
+        target = np.minimum(target * np.where(target < 0, CLOSE, PUSH_OUT), FASTEST_PUSH)
+        fast = self.impacts()
+        if fast is not None:
+            # What approaches fast and is not there yet is an impact to come.
+            target[fast & (self.distance > TOUCH)] = -np.inf
+        if (self.normal_velocity < target).any():
+            # A resting or sliding contact slides on nearly as it did a step ago.
+            known = len(self.rested_slide) == len(self.slide)
+            self._solve(target, self.rested_slide if known else self.slide, rounds=4)
+        self.rested_slide = self.slide

@@ -17,12 +17,16 @@ from worldsim.engines.mujoco.backend import mujoco
 from worldsim.engines.mujoco.contact import TOUCH, ContactSolver
 from worldsim.engines.mujoco.model import Compiled, compile_scene
 from worldsim.engines.mujoco.states import set_start
-from worldsim.engines.stepping import choose_stepping
+from worldsim.engines.stepping import MAX_STEP, choose_stepping
 from worldsim.scene import Scene
 
 Array = NDArray[np.float64]
+# Longest step in contact, seconds: resting bodies hold still and sliding ones brake exactly at any step.
+CONTACT_STEP = 2e-3
 # Longest step away from contact, seconds. Its error is that of Runge-Kutta; impacts within are located.
 FREE_STEP = 4e-3
+# A step that moves nothing by more than this, metres, radians and their rates, will be followed by its like.
+STILL = 1e-11
 # How often a step is shortened to end at a touch.
 RETRIES = 4
 # Steps are no shorter than this, seconds.
@@ -64,7 +68,8 @@ class Player:
         self.model = self.compiled.model
         self.data = mujoco.MjData(self.model)
         self.time = 0.0
-        self.step = choose_stepping(scene).step
+        # Stiff joints want shorter steps than contact does.
+        self.step = choose_stepping(scene, MAX_STEP if self.compiled.damped else CONTACT_STEP).step
         self.free_step = self.step if self.compiled.damped else choose_stepping(scene, FREE_STEP).step
         gravity = float(np.linalg.norm(scene.law.gravity))
         restitution = np.array([body.restitution for body in scene.bodies])
@@ -105,13 +110,24 @@ class Player:
             if self.near:
                 step = min(step, self._next_touch())
             budget -= 1
+            before = self.data.qpos.copy() if self.near else None
             self._take(max(step, SHORTEST), locate=budget > 0)
+            if before is not None and self.near and self._stands_still(before):
+                break
         self.time = until
+
+    def _stands_still(self, before: Array) -> bool:
+        """Whether a step in contact left the state as it was; nothing but new controls will then ever move it."""
+        data = self.data
+        return bool(np.abs(data.qvel).max() < STILL and np.abs(data.qpos - before).max() < STILL)
 
     def _next_touch(self) -> float:
         """Seconds until the first of the fast approaching contacts in sight touches."""
         solver = self.solver
-        coming = solver.impacts() & (solver.distance > TOUCH)
+        fast = solver.impacts()
+        if fast is None:
+            return np.inf
+        coming = fast & (solver.distance > TOUCH)
         if not coming.any():
             return np.inf
         return float((solver.distance[coming] / -solver.normal_velocity[coming]).min())
@@ -148,16 +164,20 @@ class Player:
         position, velocity = data.qpos.copy(), data.qvel.copy()
         for attempt in range(RETRIES + 1):
             self._smooth(step)
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_collision(model, data)
-            if data.ncon == 0:
-                self.near = False
-                break
+            if not self.near:
+                # Cheaper than the whole of mj_fwdPosition where, as mostly, nothing is near.
+                mujoco.mj_kinematics(model, data)
+                mujoco.mj_collision(model, data)
+                if data.ncon == 0:
+                    break
             mujoco.mj_fwdPosition(model, data)
             self.near = solver.gather()
             if not self.near or not locate or attempt == RETRIES:
                 break
-            struck = solver.impacts() & (solver.distance < -TOUCH)
+            fast = solver.impacts()
+            if fast is None:
+                break
+            struck = fast & (solver.distance < -TOUCH)
             if not struck.any():
                 break
             late = -solver.distance[struck] / -solver.normal_velocity[struck]
@@ -176,19 +196,16 @@ class Player:
         self._record()
 
     def _record(self) -> None:
-        solver = self.solver
+        solver, contact = self.solver, self.data.contact
         touching = (solver.distance <= TOUCH) | (solver.force > 0)
-        if not touching.any():
-            return
-        chosen = solver.index[touching]
-        contact = self.data.contact
-        self.touches.append(
-            Touches(
-                self.time,
-                solver.places[touching],
-                solver.distance[touching],
-                contact.frame[chosen, :3],
-                contact.pos[chosen],
-                solver.force[touching],
+        if touching.any():
+            self.touches.append(
+                Touches(
+                    self.time,
+                    solver.places()[touching],
+                    solver.distance[touching],
+                    contact.frame[solver.index, :3][touching],
+                    contact.pos[solver.index][touching],
+                    solver.force[touching],
+                )
             )
-        )

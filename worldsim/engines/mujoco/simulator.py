@@ -15,41 +15,11 @@ from worldsim.engines.mujoco.record import reduce_contacts
 from worldsim.engines.mujoco.render import PRESETS, Painter
 from worldsim.engines.mujoco.states import read_velocities
 from worldsim.engines.overlap import refuse_overlap
+from worldsim.engines.program import program, refuse_divergence
 from worldsim.engines.rollout import Frames, Rollout
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Scene
 from worldsim.scene.checks import require
-
-Array = NDArray[np.float64]
-
-
-def program(scene: Scene, actions: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """The (T - 1, A) ctrl values that play: those given, else the robot's own program, its last row held.
-
-    Raises:
-        ValueError: Where actions have a wrong shape or are not finite, where the robot has no program and none is
-            given, or where a value is outside its actuator's limits.
-    """
-    count = len(scene.robot.actuators) if scene.robot else 0
-    shape = (scene.num_frames - 1, count)
-    if actions is None:
-        if scene.robot is None:
-            return np.zeros(shape, np.float32)
-        rows = scene.robot.controls
-        require("robot.controls", "given, or actions passed to simulate", len(rows) > 0, rows)
-        index = np.minimum(np.arange(shape[0]), len(rows) - 1)
-        values = np.array(rows, dtype=np.float32)[index]
-        field = "robot.controls"
-    else:
-        values, field = np.asarray(actions, dtype=np.float32), "actions"
-        require(field, f"of shape (T - 1, A) = {shape}", values.shape == shape, values.shape)
-    require(field, "finite", bool(np.isfinite(values).all()), "values that are not")
-    for i, actuator in enumerate(scene.robot.actuators if scene.robot else ()):
-        low, high = actuator.limits
-        outside = values[(values[:, i] < low - 1e-6) | (values[:, i] > high + 1e-6), i]
-        rule = f"within the limits {actuator.limits} of actuator[{actuator.joint}]"
-        require(f"{field}[:, {i}]", rule, len(outside) == 0, outside[:3].tolist())
-    return values
 
 
 class MujocoSimulator:
@@ -133,7 +103,7 @@ def _play(player: Player, actions: NDArray[np.float32]) -> Trajectory:
         mujoco.mj_comVel(model, data)
         position[k], orientation[k] = data.xpos[numbers], data.xquat[numbers]
         linear[k], angular[k] = read_velocities(player.compiled, data)
-        _refuse_divergence(scene, k, position[k], linear[k], angular[k])
+        refuse_divergence(scene, k, position[k], linear[k], angular[k])
     return Trajectory(
         torch.from_numpy(position),
         torch.from_numpy(orientation),
@@ -142,12 +112,3 @@ def _play(player: Player, actions: NDArray[np.float32]) -> Trajectory:
         torch.ones(frames, count, dtype=torch.float64),
         1.0 / scene.fps,
     )
-
-
-def _refuse_divergence(scene: Scene, frame: int, *arrays: Array) -> None:
-    finite = all(bool(np.isfinite(a).all()) for a in arrays)
-    if not finite or max(float(np.abs(a).max()) for a in arrays) > 1e8:
-        raise RuntimeError(
-            f"the motion of scene family {scene.family or '(none)'!r}, seed {scene.seed}, diverged by "
-            f"{frame / scene.fps:.4f} s; look for stiff joints, strong gains or tiny masses beside great ones"
-        )
