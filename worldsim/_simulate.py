@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.engines import Rollout, Simulator, get_engine
-from worldsim.scene import Scene
+from worldsim.scene import Scene, scenarios
 
 
 def simulate(
@@ -16,7 +18,7 @@ def simulate(
     actions: NDArray[np.float32] | None = None,
     render: bool = True,
 ) -> Rollout:
-    """Play a scene and caption it.
+    """Play a scene, caption it, and note what its family has to tell of it (such as success) in `info`.
 
     Args:
         scene: To be played.
@@ -29,4 +31,8 @@ def simulate(
         ValueError: Where bodies overlap at the start, or an argument is unknown or of a wrong shape.
         ImportError: Where the engine is not installed, with the line that installs it.
     """
-    return get_engine(engine).simulate(scene, actions, preset=preset, render=render)
+    rollout = get_engine(engine).simulate(scene, actions, preset=preset, render=render)
+    family = scenarios().get(scene.family) if scene.family else None
+    if family is None or family.outcome is None:
+        return rollout
+    return replace(rollout, info={**rollout.info, **family.outcome(rollout)})

@@ -19,6 +19,8 @@ ROLES = ("train", "val", "test")
 
 Build = Callable[..., Scene]
 Measure = Callable[[Scene], Mapping[str, Sequence[float]]]
+# Of a worldsim.engines.Rollout, a type that this room does not know.
+Outcome = Callable[[Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Scenario:
             written in square brackets, "[0.3, 0.6] or [1.5, 2] m".
         measure: Reads the drawn quantities back from a scene, one or more values each, so that check_scenario can hold
             them against `ranges`; None where nobody checks.
+        outcome: Reads plain values, such as success, from the Rollout of one of its scenes; ws.simulate puts them into
+            Rollout.info. None where there is nothing to tell.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Scenario:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     measure: Measure | None = None
+    outcome: Outcome | None = None
 
 
 _FAMILIES: dict[str, Scenario] = {}
