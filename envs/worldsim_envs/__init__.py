@@ -7,7 +7,10 @@ from worldsim_envs import dominoes as dominoes
 from worldsim_envs import hoop as hoop
 from worldsim_envs import incline as incline
 from worldsim_envs import ldr as ldr
+from worldsim_envs import newtons_cradle as newtons_cradle
 from worldsim_envs import occluder as occluder
+from worldsim_envs import pendulum as pendulum
 from worldsim_envs import phyworld as phyworld
+from worldsim_envs import robot_push as robot_push
 from worldsim_envs import tower as tower
 from worldsim_envs import tumbling as tumbling

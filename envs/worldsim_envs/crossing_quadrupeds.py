@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from worldsim.scene.body import Vector
 from worldsim.scene.checks import in_range, require
 from worldsim_envs._common import Quantity, background, floor, orbit_camera, shifted, texts
 from worldsim_envs.walker import BODY_LENGTH, NOSE, TAIL, TORSO_RADIUS, Walker, trot
+
+if TYPE_CHECKING:
+    from worldsim.engines import Rollout
 
 COATS: tuple[Vector, ...] = (
     (0.80, 0.55, 0.25),
@@ -91,6 +95,22 @@ def build(rng: np.random.Generator, split: str, *, pixels: int = 64, fps: float 
     )
 
 
+def first_meeting(rollout: Rollout) -> float | None:
+    """Seconds until the two walkers first touch, None where they never do."""
+    group = [body.group for body in rollout.scene.bodies]
+    onsets = [
+        float(onset)
+        for onset, (a, b) in zip(rollout.contacts.onset, rollout.contacts.pair, strict=True)
+        if {group[a - 1], group[b - 1]} == {"walker_a", "walker_b"}
+    ]
+    return min(onsets, default=None)
+
+
+def outcome(rollout: Rollout) -> dict[str, Any]:
+    """What Rollout.info holds: when the walkers first touch, seconds or None."""
+    return {"first_meeting": first_meeting(rollout)}
+
+
 def measure(scene: Scene) -> dict[str, list[float]]:
     """The drawn quantities, read back from the scene."""
     found: dict[str, list[float]] = {name: [] for name in QUANTITIES}
@@ -121,5 +141,6 @@ register(
         parameters={"pixels": 64, "fps": 24.0, "duration": 2.0},
         ranges=texts(QUANTITIES),
         measure=measure,
+        outcome=outcome,
     )
 )

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+import gymnasium
 import numpy as np
 
 from worldsim.scene import Body, Box, Robot, Scenario, Scene, State, register
 from worldsim.scene.body import Vector
 from worldsim.scene.checks import in_range, require
 from worldsim_envs._articulation import about, rotate
-from worldsim_envs._common import PALETTE, REST_GAP, WOOD, Quantity, background, block, orbit_camera, shifted, texts
+from worldsim_envs._common import (
+    PALETTE,
+    REST_GAP,
+    WOOD,
+    Quantity,
+    background,
+    block,
+    floor,
+    orbit_camera,
+    shifted,
+    texts,
+)
 from worldsim_envs.arm import FINGER_RADIUS, Pose, actuators, build_arm, script
+
+if TYPE_CHECKING:
+    from worldsim.engines import Rollout
+    from worldsim.physics.trajectory import Trajectory
 
 # The cube's centre within this distance of the target's, in the plane, at the end is success, metres.
 TOLERANCE = 0.03
@@ -136,13 +153,14 @@ def build(rng: np.random.Generator, split: str, *, pixels: int = 64, fps: float 
     )
     target = (float(goal[0]), float(goal[1]), 0.0)
     arm, joints = build_arm(HOME, colour=PALETTE["orange"])
+    ground = replace(floor(rng), state=State((0.0, 0.0, -TABLE_DEPTH)))
     rows = math.ceil(duration * fps - 1e-9)
     program = expert(cube.state.position, target, half, fps, rows, duration)  # type: ignore[union-attr]
     camera = orbit_camera(
         (0.2, 0.0, 0.1), 1.15, float(rng.uniform(36, 46)), float(rng.uniform(15, 50)), pixels, fov=42.0
     )
     return Scene(
-        bodies=(*_table(target, drawn["friction"], WOOD, PALETTE[str(paints[1])]), cube, *arm),
+        bodies=(ground, *_table(target, drawn["friction"], WOOD, PALETTE[str(paints[1])]), cube, *arm),
         camera=camera,
         duration=duration,
         fps=fps,
@@ -167,14 +185,23 @@ def distance_to_target(scene: Scene, position: Any) -> Any:
     return ((position[..., 0] - target.position[0]) ** 2 + (position[..., 1] - target.position[1]) ** 2) ** 0.5
 
 
-def success(scene: Scene, trajectory: Any) -> bool:
+def success(scene: Scene, trajectory: Trajectory) -> bool:
     """Whether the cube ends within TOLERANCE of the target.
 
     Args:
         scene: Of this family.
-        trajectory: worldsim.physics.Trajectory of (T, N, ...) that was played from it.
+        trajectory: (T, N, ...), played from it.
     """
     return bool(distance_to_target(scene, trajectory.position[-1, scene.index("cube")]) <= TOLERANCE)
+
+
+def outcome(rollout: Rollout) -> dict[str, Any]:
+    """What Rollout.info holds: success, and the final distance of the cube from the target in metres."""
+    cube = rollout.trajectory.position[-1, rollout.scene.index("cube")]
+    return {
+        "success": success(rollout.scene, rollout.trajectory),
+        "distance": float(distance_to_target(rollout.scene, cube)),
+    }
 
 
 def measure(scene: Scene) -> dict[str, list[float]]:
@@ -203,5 +230,8 @@ register(
         parameters={"pixels": 64, "fps": 24.0, "duration": 3.0},
         ranges=texts(QUANTITIES),
         measure=measure,
+        outcome=outcome,
     )
 )
+# The entry point is a string: the engine is imported only when an environment is made.
+gymnasium.register(id="worldsim/RobotPush-v0", entry_point="worldsim_envs.robot_push_env:RobotPushEnv")
