@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.captions import describe
 from worldsim.engines import Rollout, Simulator, get_engine
 from worldsim.scene import Scene, scenarios
 
@@ -33,6 +34,6 @@ def simulate(
     """
     rollout = get_engine(engine).simulate(scene, actions, preset=preset, render=render)
     family = scenarios().get(scene.family) if scene.family else None
-    if family is None or family.outcome is None:
-        return rollout
-    return replace(rollout, info={**rollout.info, **family.outcome(rollout)})
+    if family is not None and family.outcome is not None:
+        rollout = replace(rollout, info={**rollout.info, **family.outcome(rollout)})
+    return describe(rollout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,15 @@ def colour_depth(depth: NDArray[np.float32], far: float) -> UInt8:
     return np.repeat((grey * 255).astype(np.uint8)[..., None], 3, axis=-1)
 
 
+def _fitted(text: str, width: float, font: Any) -> str:
+    """The text, cut with an ellipsis where it is wider than so many pixels."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text.rstrip() + "..."
+
+
 def draw_sheet(path: PathLike, tiles: Sequence[Tile], columns: int = 1, height: int = 128, title: str = "") -> None:
     """Draw a sheet.
 
@@ -79,7 +89,7 @@ def draw_sheet(path: PathLike, tiles: Sequence[Tile], columns: int = 1, height: 
             row.append(Image.fromarray(picture).resize(size, method))
         scaled.append(row)
     widths = [sum(image.width + _GAP for image in row) for row in scaled]
-    cell = max(*widths, *(int(font.getlength(tile.label)) + _GAP for tile in tiles)) + _GAP
+    cell = max(widths) + _GAP
     top = line + _GAP if title else 0
     rows = -(-len(tiles) // columns)
     cell_height = line + height + 2 * _GAP
@@ -88,7 +98,7 @@ def draw_sheet(path: PathLike, tiles: Sequence[Tile], columns: int = 1, height: 
     draw.text((_GAP, _GAP), title, fill=_INK, font=font)
     for i, (tile, row) in enumerate(zip(tiles, scaled, strict=True)):
         x, y = _GAP + (i % columns) * cell, top + (i // columns) * cell_height
-        draw.text((x, y + 1), tile.label, fill=_INK, font=font)
+        draw.text((x, y + 1), _fitted(tile.label, cell - 2 * _GAP, font), fill=_INK, font=font)
         for image in row:
             sheet.paste(image, (x, y + line))
             x += image.width + _GAP
