@@ -1,7 +1,8 @@
 """A Rollout as named byte members, and back. Equal rollouts give equal bytes; nothing is pickled.
 
 Members: scene.json, video.mp4, ids.zst, depth.zst, trajectory.safetensors.zst, contacts.safetensors.zst,
-actions.safetensors.zst, caption.json, events.json, meta.json. A rollout that was not rendered has no video, ids and depth members.
+actions.safetensors.zst, caption.json, events.json, meta.json. A rollout that was not rendered has no video, ids and
+depth members.
 """
 
 from __future__ import annotations
