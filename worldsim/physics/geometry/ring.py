@@ -2,7 +2,7 @@
 
 Point to circle and plane to circle have closed forms. Against a segment, a box or another circle the nearest
 parameter is searched without gradient; the derivative of the least value needs nothing more (Danskin), that of the
-nearest points follows from one Newton step attached to the parameter: d parameter = -d slope / curvature.
+nearest points follows from one Newton step on the parameter: d parameter = -d slope / curvature.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def _curvature(p: Tensor, major: Tensor, velocity: Tensor, acceleration: Tensor)
 
 
 def _attach(parameter: Tensor, slope: Tensor, curvature: Tensor, free: Tensor) -> Tensor:
-    """The searched parameter with the derivative that the vanishing of the slope gives it, where it is free to move."""
+    """One Newton step: makes the searched parameter exact, and gives it the derivative that its slope's zero has."""
     safe = torch.where(free, curvature, 1.0)
-    return parameter - torch.where(free, (slope - slope.detach()) / safe, 0.0)
+    return parameter - torch.where(free, slope / safe, 0.0)
 
 
 def _settled(slope: Tensor, curvature: Tensor, scale: Tensor) -> Tensor:
@@ -119,8 +119,8 @@ def ring_ring(a: Posed, b: Posed) -> PairDistance:
 def ring_box(a: Posed, b: Posed, extents: Tensor, radius: Tensor) -> PairDistance:
     """A ring and a box of half `extents` rounded by `radius`: the circle's deepest point in the box's distance.
 
-    Where the circle cuts an edge of the box, its deepest point lies where two faces are equally near: there the
-    derivative is the mean of both faces' with the weights that balance their slopes, and the normal follows it.
+    Where the circle cuts an edge of the box, its deepest point lies where two faces are equally near. That point is
+    followed, and the normal is the mean of both faces' with the weights that balance their slopes along the circle.
     """
     centre, x, y = _circle_in(b, a)
 
@@ -128,7 +128,9 @@ def ring_box(a: Posed, b: Posed, extents: Tensor, radius: Tensor) -> PairDistanc
         p, _ = _circle(centre[..., None, :], x[..., None, :], y[..., None, :], angle)
         return box_distance(p, extents[..., None, :], False).distance
 
-    angle = minimise(distance, -math.pi, math.pi, True, centre[..., 0] + 0 * extents[..., 0])
+    like = centre[..., 0] + 0 * extents[..., 0]
+    candidates = _deepest_inside(centre, x, y, extents)
+    angle = minimise(distance, -math.pi, math.pi, True, like, candidates=candidates)
     p, velocity = _circle(centre, x, y, angle)
     _, normal = box_distance(p, extents, False)
     slope = dot(normal, velocity)
@@ -139,10 +141,16 @@ def ring_box(a: Posed, b: Posed, extents: Tensor, radius: Tensor) -> PairDistanc
         bent = torch.where(gap > 0, bent / torch.where(gap > 0, gap, 1.0), 0.0)
         curvature = bent + dot(normal, centre - p)
         scale = dot(velocity, velocity).sqrt()
-    angle = _attach(angle, slope, curvature, _settled(slope, curvature, scale))
+    step, steepness, _, ridge = _ridge(p, velocity, extents, scale)
+    angle = torch.where(
+        ridge,
+        _attach(angle, step, steepness, ridge),
+        _attach(angle, slope, curvature, _settled(slope, curvature, scale)),
+    )
     p, velocity = _circle(centre, x, y, angle)
     core, normal = box_distance(p, extents, False)
-    core, normal = _balanced(p, velocity, extents, core, normal, scale)
+    _, _, mixed, _ = _ridge(p, velocity, extents, scale)
+    normal = torch.where(ridge[..., None], direction(mixed, normal), normal)
     toward = rotate(b.orientation, -normal)
     circle = b.to_world(p)
     return inflate(
@@ -150,22 +158,42 @@ def ring_box(a: Posed, b: Posed, extents: Tensor, radius: Tensor) -> PairDistanc
     )
 
 
-def _balanced(
-    p: Tensor, velocity: Tensor, extents: Tensor, core: Tensor, normal: Tensor, scale: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Distance and normal with the derivative of both faces where a minimum inside the box lies on a ridge."""
+def _ridge(p: Tensor, velocity: Tensor, extents: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The two faces nearest to a point in a box, along a path through it.
+
+    Returns:
+        By how much the first is nearer (...), the rate at which that changes (...), the sum of both normals weighted
+        so that their slopes balance (..., 3), and whether the path is deepest where both are equally near (...).
+    """
     heights = p.abs() - extents
     sign = torch.where(p >= 0, 1.0, -1.0).to(p.dtype)
     top = heights.detach().topk(2, -1).indices
     pair = torch.gather(heights, -1, top)
-    slopes = torch.gather((sign * velocity).detach(), -1, top)
+    slopes = torch.gather(sign * velocity, -1, top)
+    lead = pair[..., 0] - pair[..., 1]
     level = 1e-6 if p.dtype == torch.float64 else 2e-3
-    ridge = (core < 0) & (pair[..., 0] - pair[..., 1] < level * scale) & (slopes[..., 0] * slopes[..., 1] < 0)
-    spread = torch.where(ridge, slopes[..., 1] - slopes[..., 0], 1.0)
-    first = torch.where(ridge, slopes[..., 1] / spread, 1.0)
-    weights = torch.stack([first, 1 - first], -1)
-    mixed = torch.zeros_like(p).scatter(-1, top, weights) * sign
-    # Only the derivative is mixed: the two heights differ by what the search leaves.
-    blend = (weights * pair).sum(-1)
-    distance = torch.where(ridge, core.detach() + blend - blend.detach(), core)
-    return distance, torch.where(ridge[..., None], direction(mixed, normal), normal)
+    opposed = slopes[..., 0] * slopes[..., 1] < 0
+    ridge = (pair[..., 0] < 0) & (lead.detach() < level * scale) & opposed.detach()
+    rate = torch.where(ridge, slopes[..., 0] - slopes[..., 1], 1.0)
+    first = torch.where(ridge, -slopes[..., 1] / rate, 1.0)
+    mixed = torch.zeros_like(p).scatter(-1, top, torch.stack([first, 1 - first], -1)) * sign
+    return lead, rate.detach(), mixed, ridge
+
+
+@torch.no_grad()
+def _deepest_inside(centre: Tensor, x: Tensor, y: Tensor, extents: Tensor) -> Tensor:
+    """(..., 36) angles among which the deepest point of a circle inside a box is found.
+
+    Inside, the distance is the largest of six heights over faces, each A + B cos + C sin: it is least at the least
+    point of one of them or where two of them cross.
+    """
+    constant = torch.cat([centre - extents, -centre - extents], -1)
+    cosine, sine = torch.cat([x, -x], -1), torch.cat([y, -y], -1)
+    least = torch.atan2(-sine, -cosine)
+    first, second = torch.triu_indices(6, 6, 1, device=x.device)
+    a, b, c = (term[..., first] - term[..., second] for term in (constant, cosine, sine))
+    amplitude = (b.square() + c.square()).sqrt().clamp_min(torch.finfo(x.dtype).tiny)
+    away = torch.arccos((-a / amplitude).clamp(-1, 1))
+    peak = torch.atan2(c, b)
+    leading = torch.broadcast_shapes(least.shape[:-1], peak.shape[:-1])
+    return torch.cat([part.expand(*leading, part.shape[-1]) for part in (least, peak + away, peak - away)], -1)

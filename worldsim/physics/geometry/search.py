@@ -19,8 +19,9 @@ def minimise(
     periodic: bool,
     like: Tensor,
     samples: int = 64,
-    brackets: int = 3,
+    brackets: int = 4,
     iterations: int = 36,
+    candidates: Tensor | None = None,
 ) -> Tensor:
     """Where a function is least between low and high: a grid, then golden sections around its best points.
 
@@ -36,6 +37,7 @@ def minimise(
         samples: Points of the grid.
         brackets: How many of the lowest local minima of the grid are refined.
         iterations: Golden sections; 36 narrow a bracket by 3e7.
+        candidates: (..., K) further places to compare, known from a closed form.
 
     Returns:
         (...) places.
@@ -65,6 +67,6 @@ def minimise(
         inner_left, inner_right = torch.where(go_left, fresh, kept), torch.where(go_left, kept, fresh)
         value_left = torch.where(go_left, fresh_value, kept_value)
         value_right = torch.where(go_left, kept_value, fresh_value)
-    places = torch.cat([inner_left, start], -1)
+    places = torch.cat([inner_left, start] if candidates is None else [inner_left, start, candidates], -1)
     best = function(places).argmin(-1, keepdim=True)
     return torch.gather(places, -1, best).squeeze(-1)
