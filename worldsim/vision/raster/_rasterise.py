@@ -15,7 +15,8 @@ from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Camera
 from worldsim.vision.raster.composite import colours, flow, visibility
 from worldsim.vision.raster.flat import box_surface, plane_surface, polygon_surface
-from worldsim.vision.raster.round import Rays, Surface, capsule_surface, ring_surface, sphere_surface
+from worldsim.vision.raster.ring import ring_surface
+from worldsim.vision.raster.round import Rays, Surface, capsule_surface, sphere_surface
 from worldsim.vision.raster.view import View
 
 CHANNELS = ("colour", "depth", "motion")

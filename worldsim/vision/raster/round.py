@@ -1,4 +1,4 @@
-"""Spheres, capsules and rings as pictures: a core (point, segment, circle) thickened by a radius.
+"""Spheres and capsules as pictures, and what they share with rings: a core (point, segment, circle) with a radius.
 
 A ray meets such a body where its distance q to the core is below the radius r, so the outline is q = r, exactly, in
 both kinds of view. Moving the ray across the picture by one image-plane unit moves its nearest point by the depth of
@@ -8,7 +8,6 @@ picture, exact to first order at the outline and exact everywhere in an orthogra
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -18,8 +17,6 @@ from worldsim.vision.raster.view import View
 
 # Relative to the radius: keeps square roots differentiable on the axis of a body and at its limb.
 _SOFT = 1e-2
-_RING_SAMPLES = 16
-_RING_NEWTON_STEPS = 4
 
 
 class Surface(NamedTuple):
@@ -78,7 +75,7 @@ class Rays(NamedTuple):
         return torch.matmul(vector, self.points)
 
 
-def _thick(rays: Rays, offset: tuple[Tensor, Tensor, Tensor], depth: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+def thick(rays: Rays, offset: tuple[Tensor, Tensor, Tensor], depth: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     """Signed pixel distance and half chord of a ball whose centre is the core's nearest point.
 
     Args:
@@ -119,7 +116,7 @@ def sphere_surface(rays: Rays, centre: Tensor, size: Tensor) -> Surface:
     else:
         depth = rays.along(centre) / rays.square
         offset = (depth * rays.x - cx, depth * rays.y - cy, depth - cz)
-    distance, half_chord = _thick(rays, offset, depth, radius)
+    distance, half_chord = thick(rays, offset, depth, radius)
     return Surface(distance, depth - half_chord * rays.inverse_length, half_chord / radius)
 
 
@@ -157,73 +154,13 @@ def capsule_surface(rays: Rays, centre: Tensor, axis: Tensor, size: Tensor) -> S
         return (depth * rays.x - ax, depth * rays.y - ay, depth - az), depth
 
     offset, depth = ray_point(t)
-    distance, _ = _thick(rays, offset, depth, radius)
+    distance, _ = thick(rays, offset, depth, radius)
     # The ray enters the infinite cylinder before its nearest point; the entry lies on the ball around the core there.
     offset, _ = ray_point(at)
     square = offset[0] ** 2 + offset[1] ** 2 + offset[2] ** 2
     chord = (torch.relu(radius * radius - square) + (_SOFT * radius) ** 2).sqrt()
-    back = chord * dk * rays.inverse_length / across
+    back = chord * dk * rays.inverse_length * across.rsqrt()
     entry = torch.minimum(torch.maximum(at - back, -half), half)
     offset, depth = ray_point(entry)
-    _, half_chord = _thick(rays, offset, depth, radius)
+    _, half_chord = thick(rays, offset, depth, radius)
     return Surface(distance, depth - half_chord * rays.inverse_length, half_chord / radius)
-
-
-def ring_surface(rays: Rays, centre: Tensor, rotation: Tensor, size: Tensor) -> Surface:
-    """Rings: tori around the body's z axis. The outline, hole included, is where the ray's distance to the circle is r.
-
-    The nearest point of the circle is sought without gradient (samples, then Newton steps) and then held fixed, which
-    leaves the derivative of the distance exact to first order (Danskin).
-
-    Args:
-        rays: Of the pixels.
-        centre: (M, n, 3) metres, camera axes.
-        rotation: (M, n, 3, 3) from body to camera axes.
-        size: (M, n, 3) major and minor radius first, metres.
-    """
-    major, minor = size[..., :1], size[..., 1:2]
-    first, second = rotation[..., 0] * major, rotation[..., 1] * major
-    orthographic = rays.view.orthographic
-
-    def offset_at(
-        cosine: Tensor, sine: Tensor, centre: Tensor, first: Tensor, second: Tensor
-    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        a = [centre[..., i, None] + cosine * first[..., i, None] + sine * second[..., i, None] for i in range(3)]
-        if orthographic:
-            return (rays.x - a[0], rays.y - a[1], torch.zeros_like(cosine)), a[2]
-        depth = (a[0] * rays.x + a[1] * rays.y + a[2]) / rays.square
-        return (depth * rays.x - a[0], depth * rays.y - a[1], depth - a[2]), depth
-
-    with torch.no_grad():
-        fixed = (centre.detach(), first.detach(), second.detach())
-        pixels = torch.broadcast_to(rays.x, (*centre.shape[:2], rays.x.shape[-1]))
-        best, angle = torch.full_like(pixels, math.inf), torch.zeros_like(pixels)
-        for k in range(_RING_SAMPLES):
-            phi = 2 * math.pi * k / _RING_SAMPLES
-            cosine, sine = (
-                torch.full_like(pixels[..., :1], math.cos(phi)),
-                torch.full_like(pixels[..., :1], math.sin(phi)),
-            )
-            (wx, wy, wz), _ = offset_at(cosine, sine, *fixed)
-            square = wx * wx + wy * wy + wz * wz
-            angle = torch.where(square < best, phi, angle)
-            best = torch.minimum(square, best)
-        for _ in range(_RING_NEWTON_STEPS):
-            cosine, sine = angle.cos(), angle.sin()
-            w, _ = offset_at(cosine, sine, *fixed)
-            # q^2 / 2 has derivative -w . a' and curvature |a' across the ray|^2 - w . a'' (w is across the ray).
-            slope, curvature, dot = (torch.zeros_like(angle) for _ in range(3))
-            for i in range(3):
-                along = cosine * fixed[2][..., i, None] - sine * fixed[1][..., i, None]
-                inward = -cosine * fixed[1][..., i, None] - sine * fixed[2][..., i, None]
-                direction = (rays.x, rays.y, 1.0)[i] if not orthographic else (0.0, 0.0, 1.0)[i]
-                slope = slope - w[i] * along
-                curvature = curvature + along * along - w[i] * inward
-                dot = dot + along * direction
-            curvature = curvature - dot * dot / rays.square
-            floor = 0.05 * major * major
-            angle = angle - (slope / torch.maximum(curvature.abs(), floor)).clamp(-0.2, 0.2)
-        cosine, sine = angle.cos(), angle.sin()
-    offset, depth = offset_at(cosine, sine, centre, first, second)
-    distance, half_chord = _thick(rays, offset, depth, minor)
-    return Surface(distance, depth - half_chord * rays.inverse_length, half_chord / minor)
