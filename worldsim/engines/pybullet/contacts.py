@@ -28,17 +28,12 @@ class ContactLog:
         self.touches: list[Touches] = []
         self.pushed: frozenset[int] = frozenset()
 
-    def look(self) -> frozenset[int]:
-        """Places in Scene.bodies of all bodies that a contact pushed in the sub-step just taken."""
-        points = bullet.getContactPoints(physicsClientId=self.client)
-        pressed = [point for point in points or () if point[9] > 0]
-        return frozenset(self.owner[p[a], p[b]] for p in pressed for a, b in ((1, 3), (2, 4)))
-
-    def read(self, time: float) -> None:
+    def read(self, time: float | None) -> None:
         """Log the contacts of the sub-step just taken.
 
         Args:
             time: When that sub-step began, seconds; Bullet looks for contacts there and solves for the force after.
+                None for a trial step, which leaves no record.
         """
         points = bullet.getContactPoints(physicsClientId=self.client)
         if not points:
@@ -48,7 +43,7 @@ class ContactLog:
         places = [(self.owner[p[1], p[3]], self.owner[p[2], p[4]]) for p in rows]
         pushed = (pair for point, pair in zip(rows, places, strict=True) if point[9] > 0)
         self.pushed = frozenset(place for pair in pushed for place in pair)
-        if rows:
+        if rows and time is not None:
             self.touches.append(
                 Touches(
                     time,

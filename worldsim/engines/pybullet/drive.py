@@ -2,9 +2,12 @@
 
 Explicit damping of light links diverges, and Bullet has neither rotor inertia nor an implicit damper. With the mass
 matrix M, rotor inertia A, damping D and the law's force f(q, q'), the acceleration wanted is
-(M + A + h D) q'' = f - b, where b holds gravity, Coriolis and contact forces; this is the linearly implicit step that
-MuJoCo calls implicitfast. The torque that makes Bullet's own M q'' = torque - b give it is f - (A + h D) q''. The bias
-b is taken from the step before, b = torque - M q'', which costs one order in h and nothing else.
+(M + A + theta h D) q'' = f - b, where b holds gravity, Coriolis and contact forces. With rates staggered by half a
+step, theta = 1/2 is the midpoint rule, of second order; where h D / M exceeds 2 it would ring, and
+theta = 1 - M / (h D) is the least that does not. The torque that makes Bullet's own M q'' = torque - b give that is
+f - (A + theta h D) q''. The bias is learnt from the steps before, b = torque - M q'', and carried on linearly. Its
+slope is the lesser of the last two where they agree in sign and else zero, so that the jumps of contacts and limits are
+not carried on.
 """
 
 from __future__ import annotations
@@ -69,28 +72,42 @@ class Drive:
         self._range = np.array([a.limits for _, a in mine]).reshape(-1, 2)
         self._most = np.array([a.force_limit for _, a in mine])
         self._bias: Array | None = None
+        self._slope = np.zeros(len(self.links))
+        self._change = np.zeros(len(self.links))
+        self._now: tuple[Array, Array] | None = None
+        self._scalars = [i for i, link in enumerate(tree.links) if link.kind in ("hinge", "slide")]
+        self._mine = np.array([self._scalars.index(i) for i in self.links], dtype=np.int64)
+        self._has_balls = any(link.kind == "ball" for link in tree.links)
 
     @property
     def idle(self) -> bool:
         """Whether no joint of the tree has a force of its own."""
         return not self.links and not self.balls
 
-    def _state(self) -> tuple[Array, Array]:
-        states = bullet.getJointStates(self.tree.uid, self.links, physicsClientId=self.client)
+    def forget(self) -> None:
+        """The tree was put somewhere else: joint states are read anew."""
+        self._now = None
+
+    def _read(self) -> tuple[Array, Array]:
+        """Coordinates and rates of all hinges and slides of the tree."""
+        states = bullet.getJointStates(self.tree.uid, self._scalars, physicsClientId=self.client)
         return np.array([s[0] for s in states]), np.array([s[1] for s in states])
 
-    def _mass(self) -> Array:
+    def _mass(self, scalars: Array) -> Array:
         """Mass matrix of the driven coordinates with all others free: the Schur complement."""
-        coordinates: list[float] = []
-        for i, link in enumerate(self.tree.links):
-            if link.kind in ("hinge", "slide"):
-                coordinates.append(bullet.getJointState(self.tree.uid, i, physicsClientId=self.client)[0])
-            elif link.kind == "ball":
-                coordinates += bullet.getJointStateMultiDof(self.tree.uid, i, physicsClientId=self.client)[0]
+        coordinates = scalars.tolist()
+        if self._has_balls:
+            values = iter(coordinates)
+            coordinates = []
+            for i, link in enumerate(self.tree.links):
+                if link.kind in ("hinge", "slide"):
+                    coordinates.append(next(values))
+                elif link.kind == "ball":
+                    coordinates += bullet.getJointStateMultiDof(self.tree.uid, i, physicsClientId=self.client)[0]
         full = np.array(bullet.calculateMassMatrix(self.tree.uid, coordinates, physicsClientId=self.client))
-        mine = full[np.ix_(self._places, self._places)]
         if len(self._others) == 0:
-            return mine
+            return full
+        mine = full[np.ix_(self._places, self._places)]
         across = full[np.ix_(self._places, self._others)]
         rest = full[np.ix_(self._others, self._others)]
         return np.asarray(mine - across @ np.linalg.solve(rest, across.T))
@@ -122,25 +139,34 @@ class Drive:
             self._apply_ball(i)
         if not self.links:
             return
-        position, rate = self._state()
+        scalars, rates = self._now or self._read()
+        position, rate = scalars[self._mine], rates[self._mine]
         force, damping = self.forces(position, rate, control)
-        self._matrix = self._mass()
+        mass = self._mass(scalars)
         if self._bias is None:
             torque = np.zeros(len(self.links))
         else:
-            resist = self._armature + self.step * damping
-            acceleration = np.linalg.solve(self._matrix + np.diag(resist), force - self._bias)
+            stiff = self.step * damping
+            resist = self._armature + np.maximum(0.5 * stiff, stiff - np.diagonal(mass) - self._armature)
+            acceleration = np.linalg.solve(mass + np.diag(resist), force - self._bias - self._slope)
             torque = force - resist * acceleration
-        self._rate, self._torque = rate, torque
+        self._rate, self._torque, self._matrix = rate, torque, mass
         bullet.setJointMotorControlArray(
             self.tree.uid, self.links, bullet.TORQUE_CONTROL, forces=torque.tolist(), physicsClientId=self.client
         )
 
     def observe(self) -> None:
         """Learn the bias from what the sub-step did."""
-        if self.links:
-            _, rate = self._state()
-            self._bias = self._torque - self._matrix @ ((rate - self._rate) / self.step)
+        if not self.links:
+            return
+        self._now = self._read()
+        bias = self._torque - self._matrix @ ((self._now[1][self._mine] - self._rate) / self.step)
+        if self._bias is not None:
+            change, last = bias - self._bias, self._change
+            lesser = np.where(np.abs(change) < np.abs(last), change, last)
+            self._slope = np.where(change * last > 0, lesser, 0.0)
+            self._change = change
+        self._bias = bias
 
     def _apply_ball(self, i: int) -> None:
         """Torque of a ball joint's spring and damper, in the child's axes, explicit."""

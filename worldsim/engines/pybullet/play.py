@@ -28,11 +28,13 @@ class Played:
     touches: list[Touches]
 
 
-def _step(world: BulletWorld, control: Array) -> None:
+def _step(world: BulletWorld, log: ContactLog, control: Array, time: float | None) -> None:
+    """One sub-step; its contacts go on record where a time is given."""
     for drive in world.drives:
         drive.apply(control)
     world.push_links()
     bullet.stepSimulation(physicsClientId=world.client)
+    log.read(time)
     for drive in world.drives:
         drive.observe()
 
@@ -51,14 +53,9 @@ def _start(world: BulletWorld, log: ContactLog, control: Array) -> None:
     for _ in range(2):
         world.place()
         before = [world.rates(tree) for tree in world.trees]
-        _step(world, control)
+        _step(world, log, control, None)
         after = [world.rates(tree) for tree in world.trees]
-    pushed = log.look()
-    lead = {
-        k: (after[k] - before[k]) / 2
-        for k, tree in enumerate(world.trees)
-        if not any(place in pushed for place, _ in tree.members)
-    }
+    lead = {k: (after[k] - before[k]) / 2 for k, members in enumerate(world.members) if not members & log.pushed}
     world.place(lead)
 
 
@@ -90,14 +87,14 @@ def play(client: int, scene: Scene, actions: NDArray[np.float32]) -> Played:
         linear[:, place] = 0.0 if body.static else state.linear_velocity
         angular[:, place] = 0.0 if body.static else state.angular_velocity
     moving = [i for i, body in enumerate(scene.bodies) if not body.static]
-    trees = {place: {p for p, _ in tree.members} for tree in world.trees for place, _ in tree.members}
+    relatives = {place: members for members in world.members for place in members}
     for k in range(frames):
         if k > 0:
             for place in moving:
                 x, q, v, w = world.read(place)
                 if place in world.jointed:
                     # The stored velocity is that of half a sub-step ago; carry it on unless a contact changed it.
-                    if not (trees[place] & log.pushed):
+                    if not (relatives[place] & log.pushed):
                         v, w = 1.5 * v - 0.5 * previous[place][0], 1.5 * w - 0.5 * previous[place][1]
                 elif place not in log.pushed:
                     v = world.flight.to_instant(v)
@@ -112,8 +109,7 @@ def play(client: int, scene: Scene, actions: NDArray[np.float32]) -> Played:
         for i in range(1 if last else substeps):
             if i == substeps - 1:
                 previous = {place: world.read(place)[2:] for place in world.jointed}
-            _step(world, control)
-            log.read((k * substeps + i) * stepping.step)
+            _step(world, log, control, (k * substeps + i) * stepping.step)
     trajectory = Trajectory(
         position=torch.from_numpy(position),
         orientation=torch.from_numpy(orientation),

@@ -52,6 +52,8 @@ class BulletWorld:
                 self._add(place, body)
         self._set_matter()
         self._exempt()
+        # A static base is no part of what its tree does.
+        self.members = [{place for place, _ in tree.members if not scene.bodies[place].static} for tree in self.trees]
         self.drives = [Drive(client, scene, tree, stepping.step) for tree in self.trees]
         # Bullet has one gravity; where drag makes that of free bodies differ, links get the rest as a force.
         gravity = self.flight.bullet_gravity
@@ -112,11 +114,12 @@ class BulletWorld:
                 if scene.planar and place not in self.jointed and not self._is_ring(place):
                     # Bullet takes zero for infinite: nothing turns the body out of its plane.
                     inertia[0] = inertia[2] = 0.0
-                # Bullet sets the mass to zero where the inertia comes without it.
-                fields = {"mass": body.mass, "localInertiaDiagonal": inertia}
+                fields["localInertiaDiagonal"] = inertia
+                if place in self.free and not self._is_ring(place):
+                    # Rigid bodies lose their mass where the inertia comes without it.
+                    fields["mass"] = body.mass
             if body.shape.kind == "polygon":
                 fields["collisionMargin"] = 0.0
-            free = place in self.free
             bullet.changeDynamics(
                 uid,
                 link,
@@ -124,15 +127,21 @@ class BulletWorld:
                 lateralFriction=math.sqrt(body.friction),
                 spinningFriction=0.0,
                 rollingFriction=0.0,
-                linearDamping=self.flight.damping if free and not self._is_ring(place) else 0.0,
-                angularDamping=0.0,
                 jointDamping=0.0,
-                maxJointVelocity=1e6,
                 # Bullet brakes bodies that are still apart, which spoils restitution: it may only act on touch.
                 contactProcessingThreshold=0.0,
-                activationState=bullet.ACTIVATION_STATE_DISABLE_SLEEPING,
                 physicsClientId=self.client,
                 **fields,
+            )
+            # A call with one of these goes to the whole multi-body, whatever its link argument says.
+            bullet.changeDynamics(
+                uid,
+                -1,
+                linearDamping=self.flight.damping if place in self.free and not self._is_ring(place) else 0.0,
+                angularDamping=0.0,
+                maxJointVelocity=1e6,
+                activationState=bullet.ACTIVATION_STATE_DISABLE_SLEEPING,
+                physicsClientId=self.client,
             )
 
     def _exempt(self) -> None:
@@ -163,6 +172,7 @@ class BulletWorld:
             self._set_base(uid, state, mean, np.array(state.angular_velocity))
         for number, tree in enumerate(self.trees):
             self._place_tree(tree, (lead or {}).get(number))
+            self.drives[number].forget()
 
     def _set_base(self, uid: int, state: State, linear: Array, angular: Array) -> None:
         bullet.resetBasePositionAndOrientation(
