@@ -165,7 +165,7 @@ def block(
     )
 
 
-def floor(rng: Rng, friction: float = 0.5, restitution: float = 0.5, half_size: float = 12.0) -> Body:
+def floor(rng: Rng, friction: float = 0.5, restitution: float = 0.5, half_size: float = 40.0) -> Body:
     """The ground z = 0 in a muted colour."""
     return Body(
         name="floor",

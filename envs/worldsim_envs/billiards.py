@@ -24,13 +24,13 @@ from worldsim_envs._common import (
     texts,
 )
 
-HALF_LENGTH, HALF_WIDTH = 0.9, 0.55
+HALF_LENGTH, HALF_WIDTH = 0.75, 0.48
 RAIL = 0.05
 CLOTHS: tuple[Vector, ...] = ((0.10, 0.45, 0.28), (0.12, 0.36, 0.52), (0.40, 0.20, 0.24))
 CUE: Vector = (0.97, 0.97, 0.94)
 DENSITY = 1700.0
 
-RADIUS = Quantity(((0.06, 0.075),), ((0.045, 0.053), (0.082, 0.09)), "m")
+RADIUS = Quantity(((0.065, 0.08),), ((0.045, 0.055), (0.09, 0.1)), "m")
 SPEED = Quantity(((1.5, 3.5),), ((0.5, 1.2), (4.0, 5.5)), "m/s")
 RESTITUTION = Quantity(((0.88, 0.97),), ((0.6, 0.8),), "")
 QUANTITIES = {"radius": RADIUS, "cue speed": SPEED, "restitution": RESTITUTION}
@@ -67,10 +67,13 @@ def _triangle(rng: Rng, number: int, radius: float) -> list[tuple[float, float]]
     """Places of a rack whose apex points to the cue ball; gaps of a few thousandths make every break another one."""
     places: list[tuple[float, float]] = []
     row, pitch = 0, 2 * radius * 1.01
+    rows = math.ceil((math.sqrt(8 * number + 1) - 1) / 2)
+    # A long rack moves towards the cue ball, so that its last row clears the rail.
+    apex = min(0.15, HALF_LENGTH - 2 * radius - (rows - 1) * pitch * math.sqrt(3) / 2)
     while len(places) < number:
         for k in range(row + 1):
             jitter = rng.uniform(-0.002, 0.002, size=2) * radius
-            x = 0.25 + row * pitch * math.sqrt(3) / 2 + float(jitter[0])
+            x = apex + row * pitch * math.sqrt(3) / 2 + float(jitter[0])
             y = (k - row / 2) * pitch + float(jitter[1])
             places.append((x, y))
         row += 1
@@ -106,7 +109,7 @@ def build(
     velocity = SPEED.draw(rng, "cue speed" in ood)
     restitution = RESTITUTION.draw(rng, "restitution" in ood)
 
-    start = (float(rng.uniform(-0.75, -0.45)), float(rng.uniform(-0.25, 0.25)))
+    start = (float(rng.uniform(-0.62, -0.4)), float(rng.uniform(-0.25, 0.25)))
     rack = _triangle(rng, num_balls, radius)
     # Aimed within a ball's half radius of the apex, so that it always hits, seldom full.
     target = (rack[0][0], rack[0][1] + float(rng.uniform(-0.6, 0.6)) * radius)
@@ -135,7 +138,7 @@ def build(
     tints = colours(rng, num_balls, leave_out=("brown", "green"))
     balls = [ball("cue ball", start, CUE, True)]
     balls += [ball(f"ball {i + 1}", place, tints[i], False) for i, place in enumerate(rack)]
-    camera = orbit_camera((0.0, -0.04, 0.0), 2.9, float(rng.uniform(50, 65)), float(rng.uniform(-10, 10)), pixels, 42.0)
+    camera = orbit_camera((0.0, -0.03, 0.0), 2.5, float(rng.uniform(50, 65)), float(rng.uniform(-10, 10)), pixels, 42.0)
     return Scene(
         bodies=(*balls, *table(rng, radius, friction, restitution)),
         camera=camera,

@@ -28,7 +28,7 @@ from worldsim_envs._common import (
 
 SIZE = 10.0
 WALL = 0.3
-TRAY = 1.2
+TRAY = 0.95
 
 # The tray has the same draws, scaled to metres by TRAY_RADIUS and TRAY_SPEED.
 RADIUS = Quantity(((0.6, 1.0),), ((0.35, 0.5), (1.1, 1.3)), "units (tray: times 0.16 m)")
@@ -151,7 +151,7 @@ def build(
     else:
         bodies = _tray_scene(rng, [r * TRAY_RADIUS for r in radii], [s * TRAY_SPEED for s in speeds], e)
         camera = orbit_camera(
-            (0.0, -0.05, 0.0), 4.3, float(rng.uniform(56, 68)), float(rng.uniform(-12, 12)), pixels, 42.0
+            (0.0, -0.05, 0.0), 3.5, float(rng.uniform(56, 68)), float(rng.uniform(-12, 12)), pixels, 42.0
         )
         law = Law()
     return Scene(

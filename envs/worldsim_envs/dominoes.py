@@ -19,10 +19,10 @@ from worldsim_envs._common import (
     texts,
 )
 
-HALF_HEIGHT, HALF_THICKNESS, HALF_WIDTH = 0.2, 0.035, 0.11
+HALF_HEIGHT, HALF_THICKNESS, HALF_WIDTH = 0.25, 0.05, 0.14
 DENSITY = 600.0
 
-SPACING = Quantity(((0.45, 0.65),), ((0.3, 0.38), (0.75, 0.9)), "of the height, from face to face")
+SPACING = Quantity(((0.4, 0.6),), ((0.25, 0.35), (0.7, 0.85)), "of the height, from face to face")
 PUSH = Quantity(((2.5, 4.0),), ((1.8, 2.2), (5.0, 6.5)), "rad/s")
 QUANTITIES = {"spacing": SPACING, "push": PUSH}
 
@@ -30,7 +30,7 @@ QUANTITIES = {"spacing": SPACING, "push": PUSH}
 def build(
     rng: Rng,
     split: str,
-    num_dominoes: int = 6,
+    num_dominoes: int = 5,
     pixels: int = 64,
     shading: str = "shaded",
     duration: float = 2.0,
@@ -104,7 +104,7 @@ register(
         name="dominoes",
         build=build,
         summary="A row of dominoes falls after the first is pushed",
-        parameters={"num_dominoes": 6, "pixels": 64, "shading": "shaded", "duration": 2.0, "fps": 24.0},
+        parameters={"num_dominoes": 5, "pixels": 64, "shading": "shaded", "duration": 2.0, "fps": 24.0},
         ranges=texts(QUANTITIES),
         measure=_measure,
     )

@@ -79,8 +79,8 @@ def build(
             middle[2] + down[2] * along + normal[2] * rise,
         )
 
-    half = (float(rng.uniform(0.12, 0.18)), float(rng.uniform(0.1, 0.15)), float(rng.uniform(0.09, 0.13)))
-    radius = float(rng.uniform(0.1, 0.15))
+    half = (float(rng.uniform(0.16, 0.22)), float(rng.uniform(0.13, 0.17)), float(rng.uniform(0.12, 0.17)))
+    radius = float(rng.uniform(0.14, 0.19))
     lanes = (-0.24, 0.24) if rng.integers(2) else (0.24, -0.24)
     tints = colours(rng, 2, leave_out=("brown",))
     v = (down[0] * velocity, 0.0, down[2] * velocity)
@@ -112,7 +112,7 @@ def build(
         restitution=0.1,
         orientation=turn,
     )
-    camera = orbit_camera((-0.25, 0.0, 0.4), 5.0, float(rng.uniform(15, 28)), float(rng.uniform(-12, 12)), pixels, 42.0)
+    camera = orbit_camera((0.1, 0.0, 0.4), 5.2, float(rng.uniform(15, 28)), float(rng.uniform(-12, 12)), pixels, 42.0)
     return Scene(
         bodies=(box, ball, slab, floor(rng, friction=friction, restitution=0.1)),
         camera=camera,

@@ -110,7 +110,7 @@ def build(
     height = num_blocks * 0.24
     camera = orbit_camera(
         (0.0, 0.0, 0.45 * height + 0.05),
-        1.3 + 2.2 * height,
+        1.0 + 1.9 * height,
         float(rng.uniform(12, 26)),
         float(rng.uniform(-20, 20)),
         pixels,

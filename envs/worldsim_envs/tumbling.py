@@ -132,7 +132,7 @@ def build(
         statics = planar_walls(SIZE, WALL, friction, e)
     else:
         camera = orbit_camera(
-            (0.0, 0.0, 0.6 * room), 3.6 * room, float(rng.uniform(12, 28)), float(rng.uniform(-30, 30)), pixels, 42.0
+            (0.0, 0.0, 0.55 * room), 3.2 * room, float(rng.uniform(12, 28)), float(rng.uniform(-30, 30)), pixels, 42.0
         )
         statics = [floor(rng, friction, e)]
     return Scene(
