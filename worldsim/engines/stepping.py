@@ -42,44 +42,83 @@ def exempt_pairs(scene: Scene) -> set[tuple[int, int]]:
     }
 
 
+def gravity_gain(scene: Scene, body: Body) -> float:
+    """Bound on the speed that gravity can add to a body over the whole duration, metres a second.
+
+    In the open it is g T. Over a plane with gravity g_n into it and g_t along it, falling from height H over the
+    plane adds at most sqrt(2 g_n H), and sliding along it at most g_t T.
+    """
+    gravity = np.array(scene.law.gravity)
+    least = float(np.linalg.norm(gravity)) * scene.duration
+    assert body.state is not None
+    for other in scene.bodies:
+        if other.shape.kind != "plane":
+            continue
+        assert other.state is not None
+        w, x, y, z = other.state.orientation
+        normal = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
+        into = -float(gravity @ normal)
+        if into <= 0:
+            continue
+        along = float(np.linalg.norm(gravity + into * normal))
+        offset = np.subtract(body.state.position, other.state.position)
+        rising = max(0.0, float(np.array(body.state.linear_velocity) @ normal))
+        height = max(0.0, float(offset @ normal)) + body.shape.extent + rising**2 / (2 * into)
+        least = min(least, math.sqrt(2 * into * height) + along * scene.duration)
+    return least
+
+
 def plausible_speed(scene: Scene, body: Body) -> float:
     """Bound on how fast any point of a body that nothing drives can get, metres a second.
 
     Start speed, rim speed of the start spin, and what gravity adds over the whole duration. A collision can
-    hand over speed but not make it; the pair rule adds the two fastest, which covers that.
+    hand over speed but not make it; the pair rule counts every moving body with the fastest.
     """
     if body.static:
         return 0.0
     assert body.state is not None
     rim = float(np.linalg.norm(body.state.angular_velocity)) * body.shape.extent
-    gained = float(np.linalg.norm(scene.law.gravity)) * scene.duration
-    return float(np.linalg.norm(body.state.linear_velocity)) + rim + gained
+    return float(np.linalg.norm(body.state.linear_velocity)) + rim + gravity_gain(scene, body)
+
+
+def tightest_pair(scene: Scene) -> float:
+    """The least (thickness_i + thickness_j) / (how many of the two move) over pairs that may collide, metres."""
+    least = math.inf
+    exempt = exempt_pairs(scene)
+    for i, a in enumerate(scene.bodies):
+        for j in range(i + 1, len(scene.bodies)):
+            b = scene.bodies[j]
+            if (i, j) not in exempt:
+                moving = (not a.static) + (not b.static)
+                least = min(least, (a.shape.thickness + b.shape.thickness) / moving)
+    return least
+
+
+def divide(interval: float, speed: float, tightest: float, max_step: float, travel: float = TRAVEL) -> Stepping:
+    """Cut an interval into the fewest equal sub-steps within which nothing tunnels.
+
+    For every pair that may collide, speed * moving * step <= travel * (thickness_i + thickness_j), where thickness is
+    half of a shape's smallest width; a plane is a half-space and cannot be tunnelled through.
+
+    Args:
+        interval: Seconds.
+        speed: Fastest in the interval, metres a second.
+        tightest: See tightest_pair, metres.
+        max_step: Longest sub-step, seconds.
+        travel: Share of the summed thickness that a pair may close in one step.
+    """
+    longest = max_step if speed == 0 else min(max_step, travel * tightest / speed)
+    substeps = max(1, math.ceil(interval / longest - 1e-9))
+    return Stepping(substeps, interval / substeps, speed)
 
 
 def choose_stepping(scene: Scene, max_step: float = MAX_STEP, travel: float = TRAVEL) -> Stepping:
-    """The longest sub-step that divides a frame interval and lets nothing tunnel.
-
-    For every pair that may collide, (speed_i + speed_j) * step <= travel * (thickness_i + thickness_j), where
-    thickness is half of a shape's smallest width; a plane is a half-space and cannot be tunnelled through.
+    """Equal sub-steps for the whole of a scene, by the fastest speed that is plausible in it.
 
     Args:
         scene: To be played.
         max_step: Longest sub-step, seconds.
         travel: Share of the summed thickness that a pair may close in one step.
     """
-    interval = 1.0 / scene.fps
-    speeds = [plausible_speed(scene, body) for body in scene.bodies]
-    fastest = max(speeds)
-    exempt = exempt_pairs(scene)
-    longest = max_step
-    for i, a in enumerate(scene.bodies):
-        for j in range(i + 1, len(scene.bodies)):
-            b = scene.bodies[j]
-            width = a.shape.thickness + b.shape.thickness
-            # Speed may be handed on from a third body, so that a moving body counts with the fastest.
-            closing = fastest * ((not a.static) + (not b.static))
-            if (i, j) in exempt or math.isinf(width) or closing == 0:
-                continue
-            longest = min(longest, travel * width / closing)
-    substeps = max(1, math.ceil(interval / longest - 1e-9))
-    return Stepping(substeps, interval / substeps, fastest)
+    speed = max(plausible_speed(scene, body) for body in scene.bodies)
+    return divide(1.0 / scene.fps, speed, tightest_pair(scene), max_step, travel)

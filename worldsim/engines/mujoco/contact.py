@@ -35,6 +35,8 @@ PUSH_OUT = 0.2
 FASTEST_PUSH = 0.05
 # Nearer than this a contact touches, metres.
 TOUCH = 1e-5
+# Approach slower than this is rest even without gravity, metres a second.
+SLOWEST_IMPACT = 1e-3
 # A lone contact reaches the share d of its target acceleration, with d the impedance of the model's pairs.
 EXACT = 1.0 / RIGID[0]
 
@@ -47,19 +49,30 @@ class ContactSolver:
         data: mujoco.MjData.
         owner: (G,) place in the scene of each geom's body.
         restitution: (N, N) pair coefficients.
-        step: Sub-step h in contact, seconds.
-        threshold: Normal speed below which a touch is rest, not impact, metres a second.
+        gravity: Strength, metres a second squared.
     """
 
-    def __init__(
-        self, model: Any, data: Any, owner: NDArray[np.int64], restitution: Array, step: float, threshold: float
-    ) -> None:
+    def __init__(self, model: Any, data: Any, owner: NDArray[np.int64], restitution: Array, gravity: float) -> None:
         self.model, self.data, self.owner = model, data, owner
-        self.restitution, self.step, self.threshold = restitution, step, threshold
+        self.restitution, self.gravity = restitution, gravity
+        self.set_step(1e-3)
         self.rested_slide = np.zeros(0)
 
-    def gather(self) -> bool:
+    def set_step(self, step: float) -> None:
+        """Take another sub-step h, seconds.
+
+        With it goes the approach speed below which a touch is rest and not impact: a falling body gains g h in one
+        sub-step, and that alone is no impact.
+        """
+        self.step = step
+        self.threshold = SLOWEST_IMPACT + 1.5 * self.gravity * step
+
+    def gather(self, before: Array) -> bool:
         """Read the contacts; run mj_fwdPosition first.
+
+        Args:
+            before: qvel at the start of the step. What forces added since is a push, not an impact: a driven foot
+                presses on the floor, it does not fall on it at every step.
 
         Returns:
             Whether there is any contact that can bear a force.
@@ -85,6 +98,11 @@ class ContactSolver:
         self.row_velocity = np.empty(rows)
         self.force = np.zeros(len(self.distance))
         self._measure()
+        self.pushed = None
+        if self.normal_velocity.min() < -self.threshold:
+            started = np.empty(rows)
+            mujoco.mj_mulJacVec(self.model, self.data, started, before)
+            self.pushed = np.minimum(self.normal_velocity - started[self.normal], 0.0)
         return True
 
     def places(self) -> NDArray[np.int64]:
@@ -133,8 +151,10 @@ class ContactSolver:
         """Which contacts approach too fast to be at rest; None where no one does."""
         if self.normal_velocity.min() >= -self.threshold:
             return None
-        result: NDArray[np.bool_] = self.normal_velocity < -self.threshold
-        return result
+        fast: NDArray[np.bool_] = self.normal_velocity < -self.threshold
+        if self.pushed is not None:
+            fast &= self.normal_velocity - self.pushed < -self.threshold
+        return fast if fast.any() else None
 
     def resolve_impacts(self, most: int = 64) -> None:
         """Let touching pairs rebound one after another, the fastest first, until none approaches."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from worldsim.engines.mujoco.backend import mujoco
 from worldsim.engines.mujoco.contact import TOUCH, ContactSolver
 from worldsim.engines.mujoco.model import Compiled, compile_scene
-from worldsim.engines.mujoco.states import set_start
-from worldsim.engines.stepping import MAX_STEP, choose_stepping
+from worldsim.engines.mujoco.states import read_velocities, set_start
+from worldsim.engines.stepping import MAX_STEP, divide, tightest_pair
 from worldsim.scene import Scene
 
 Array = NDArray[np.float64]
@@ -68,9 +68,8 @@ class Player:
         self.model = self.compiled.model
         self.data = mujoco.MjData(self.model)
         self.time = 0.0
-        # Stiff joints want shorter steps than contact does.
-        self.step = choose_stepping(scene, MAX_STEP if self.compiled.damped else CONTACT_STEP).step
-        self.free_step = self.step if self.compiled.damped else choose_stepping(scene, FREE_STEP).step
+        self.tightest = tightest_pair(scene)
+        self.extents = np.array([0.0 if body.static else body.shape.extent for body in scene.bodies])
         gravity = float(np.linalg.norm(scene.law.gravity))
         restitution = np.array([body.restitution for body in scene.bodies])
         self.solver = ContactSolver(
@@ -78,9 +77,7 @@ class Player:
             self.data,
             self.compiled.geom_owner,
             np.sqrt(restitution[:, None] * restitution[None, :]),
-            self.step,
-            # In one sub-step gravity gives a resting body g h: that is no impact.
-            1e-3 + 1.5 * gravity * self.step,
+            gravity,
         )
         option = self.model.opt
         integrators = mujoco.mjtIntegrator
@@ -95,12 +92,13 @@ class Player:
         set_start(self.compiled, self.data, scene)
         option.disableflags = self._with_contact
         mujoco.mj_fwdPosition(self.model, self.data)
-        self.near = self.solver.gather()
+        self.near = self.solver.gather(self.data.qvel.copy())
         if self.near:
             self._record()
 
     def advance(self, until: float) -> None:
         """Play up to that time, in seconds, exactly."""
+        self._choose_steps(until - self.time)
         budget = 40 * max(1, round((until - self.time) / self.step))
         while until - self.time > SHORTEST:
             longest = self.step if self.near else self.free_step
@@ -115,6 +113,24 @@ class Player:
             if before is not None and self.near and self._stands_still(before):
                 break
         self.time = until
+
+    def _choose_steps(self, interval: float) -> None:
+        """Cut the interval by the speeds at its start, with room for what gravity and drives add."""
+        model, data = self.model, self.data
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_comVel(model, data)
+        linear, angular = read_velocities(self.compiled, data)
+        fastest = float((np.linalg.norm(linear, axis=1) + np.linalg.norm(angular, axis=1) * self.extents).max())
+        speed = fastest + self.solver.gravity * interval
+        if self.compiled.damped:
+            # Stiff joints want shorter steps than contact does, and drives can speed a link up within a frame.
+            self.step = divide(interval, 2 * speed + 1.0, self.tightest, MAX_STEP).step
+            self.free_step = self.step
+        else:
+            self.step = divide(interval, speed, self.tightest, CONTACT_STEP).step
+            self.free_step = divide(interval, speed, self.tightest, FREE_STEP).step
+        self.solver.set_step(self.step)
 
     def _stands_still(self, before: Array) -> bool:
         """Whether a step in contact left the state as it was; nothing but new controls will then ever move it."""
@@ -171,7 +187,7 @@ class Player:
                 if data.ncon == 0:
                     break
             mujoco.mj_fwdPosition(model, data)
-            self.near = solver.gather()
+            self.near = solver.gather(velocity)
             if not self.near or not locate or attempt == RETRIES:
                 break
             fast = solver.impacts()
