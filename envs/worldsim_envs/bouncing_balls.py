@@ -76,7 +76,7 @@ def _planar_scene(rng: Rng, radii: list[float], speeds: list[float], e: float, g
 
 def _tray(e: float) -> list[Body]:
     """A floor slab and four walls, the near one low; they touch, none overlap."""
-    t, near, far = 0.04, 0.1, 0.3
+    t, near, far = 0.04, 0.13, 0.3
     walls = {
         "tray floor": ((0.0, 0.0, -t), (TRAY + 2 * t, TRAY + 2 * t, t)),
         "near wall": ((0.0, -TRAY - t, near), (TRAY + 2 * t, t, near)),
@@ -92,7 +92,7 @@ def _tray(e: float) -> list[Body]:
 
 def _tray_scene(rng: Rng, radii: list[float], speeds: list[float], e: float) -> list[Body]:
     tall = max(radii)
-    low, high = (-TRAY, -TRAY, 0.0), (TRAY, TRAY, 2 * tall + 0.35)
+    low, high = (-TRAY, -TRAY, 0.0), (TRAY, TRAY, 2 * tall + 0.22)
     places = place(rng, radii, low, high)
     tints = colours(rng, len(radii), leave_out=("brown",))
     balls = []
