@@ -95,8 +95,8 @@ def _first_contacts(rollout: Rollout) -> list[Event]:
     found = []
     for (a, b), rows in pair_rows(rollout).items():
         onset = float(rollout.contacts.onset[rows].min())
-        if onset <= 1e-9:
-            continue  # touching from the start is a support or nothing that happens
+        if onset <= 1 / rollout.scene.fps:
+            continue  # what touches from the start does not come to touch
         subject, other = _subject_first(rollout.scene, a, b)
         found.append(Event("contact", onset, subject, other))
     return found
@@ -159,7 +159,8 @@ def _rests(rollout: Rollout) -> list[Event]:
             continue
         still = runs(speed(rollout, dynamic) < REST_SPEED)
         # Rest is a state that lasts to the end; a ball at the top of its flight does not rest.
-        if still and still[-1][1] == scene.num_frames and still[-1][1] - still[-1][0] >= lasting_frames(scene):
+        long = bool(still) and still[-1][1] - still[-1][0] >= lasting_frames(scene)
+        if long and still[-1][1] == scene.num_frames and still[-1][0] > 0:
             found.append(Event("rest", still[-1][0] / scene.fps, name))
     return found
 
@@ -178,7 +179,7 @@ def visible_area(rollout: Rollout, members: list[int]) -> NDArray[np.int64]:
 
 
 def _sightings(rollout: Rollout) -> list[Event]:
-    """Exits from the picture, and disappearances behind something with the return."""
+    """Exits from the picture, and the first disappearance behind something with the return."""
     scene = rollout.scene
     if len(rollout.ids) == 0:
         return []
@@ -201,6 +202,7 @@ def _sightings(rollout: Rollout) -> list[Event]:
             found.append(Event("hidden", start / scene.fps, name, hider))
             if stop < scene.num_frames and area[stop]:
                 found.append(Event("reappear", stop / scene.fps, name, hider))
+            break
     return found
 
 

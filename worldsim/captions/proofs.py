@@ -68,7 +68,10 @@ def _rest(claim: Claim, rollout: Rollout) -> float | None:
     path = rollout.trajectory.position[:, dynamic].numpy()
     extent = np.array([rollout.scene.bodies[i].shape.extent for i in dynamic])
     step = np.linalg.norm(np.diff(path, axis=0), axis=-1) * rollout.scene.fps / extent
-    quick = np.flatnonzero((step > 0.12).any(axis=1))
+    turn = rollout.trajectory.orientation[:, dynamic].numpy()
+    cosine = np.abs((turn[1:] * turn[:-1]).sum(axis=-1)).clip(0, 1)
+    step = step + 2 * np.arccos(cosine) * rollout.scene.fps
+    quick = np.flatnonzero((step > 0.11).any(axis=1))
     start = int(quick[-1]) + 1 if len(quick) else 0
     remaining = (rollout.scene.num_frames - 1 - start) / rollout.scene.fps
     return start / rollout.scene.fps if remaining >= 0.15 else None
@@ -151,8 +154,10 @@ def _through(claim: Claim, rollout: Rollout) -> float | None:
 
 
 def _contain(claim: Claim, rollout: Rollout) -> float | None:
-    """No centre ever crosses the wall centres' hull along an axis, nor a plane."""
+    """No centre ever crosses the wall centres' hull along an axis, nor a plane; fewer than three walls hold nothing."""
     scene, (subject, other) = rollout.scene, _members(claim, rollout)
+    if len(other) < 3:
+        return None
     path = rollout.trajectory.position[:, subject].numpy().reshape(-1, 3)
     boxes = []
     for i in other:
@@ -171,7 +176,7 @@ def _contain(claim: Claim, rollout: Rollout) -> float | None:
         encloses = bool(places) and places[-1] > places[0] + 1e-6
         if encloses and (path[:, axis].min() <= places[0] or path[:, axis].max() >= places[-1]):
             return None
-    return 0.0 if other else None
+    return 0.0
 
 
 def direction_of(vector: NDArray[np.float64], rollout: Rollout) -> str:

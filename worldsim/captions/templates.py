@@ -16,7 +16,7 @@ from worldsim.scene import Scene
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "contact": ("{S} hits {O}", "{S} strikes {O}", "{S} makes contact with {O}"),
-    "support": ("{S} comes to be carried by {O}", "{O} comes to support {S}"),
+    "support": ("{S} is carried by {O}", "{O} supports {S}"),
     "rest": ("{S} comes to rest", "{S} stops moving"),
     "exit": ("{S} leaves the view", "{S} moves out of the picture"),
     "hidden": ("{S} disappears behind {O}", "{S} is hidden by {O}"),
