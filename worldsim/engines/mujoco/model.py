@@ -207,6 +207,22 @@ def _geom_count(body: Body) -> int:
     return len(ring_capsules(body.shape).centres) if isinstance(body.shape, Ring) else 1
 
 
+def _light(spec: Any) -> None:
+    """A soft headlight and a sun from behind the viewer's left; together a lit face shows about its own colour."""
+    head = spec.visual.headlight
+    head.ambient, head.diffuse, head.specular = [0.38] * 3, [0.32] * 3, [0.1] * 3
+    spec.worldbody.add_light(
+        name="sun",
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        pos=[-2, -3, 6],
+        dir=[0.35, 0.45, -0.82],
+        ambient=[0, 0, 0],
+        diffuse=[0.45] * 3,
+        specular=[0.25] * 3,
+        castshadow=1,
+    )
+
+
 def build_spec(scene: Scene) -> Any:
     """The scene as an editable MuJoCo specification."""
     spec = mujoco.MjSpec()
@@ -218,6 +234,7 @@ def build_spec(scene: Scene) -> Any:
     spec.compiler.fusestatic = 0
     spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE
     flat = scene.shading == "flat"
+    _light(spec)
     spec.add_texture(
         name="background",
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,

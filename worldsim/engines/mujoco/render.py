@@ -49,7 +49,6 @@ class _Screen:
     def __init__(self, model: Any, width: int, height: int) -> None:
         self.process = os.getpid()
         self.handle = mujoco.MjrContext(model, int(mujoco.mjtFontScale.mjFONTSCALE_50))
-        mujoco.mjr_setBuffer(int(mujoco.mjtFramebuffer.mjFB_OFFSCREEN), self.handle)
         self.handle.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self.rect = mujoco.MjrRect(0, 0, width, height)
 
@@ -158,6 +157,8 @@ class Painter:
         video, ids = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
         depth = np.empty(shape, np.float32)
         screen, kept = _screen(self.model, self.scene, self.preset)
+        # Screens share one OpenGL context: each must be bound before it is drawn to.
+        mujoco.mjr_setBuffer(int(mujoco.mjtFramebuffer.mjFB_OFFSCREEN), screen.handle)
         try:
             for t in range(len(position)):
                 self._pose(centres[t], turns[t], present[t])
