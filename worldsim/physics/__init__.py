@@ -13,17 +13,35 @@ from worldsim.physics.geometry import (
     point_distance,
     signed_distance,
 )
+from worldsim.physics.prior import (
+    Defects,
+    LawParameters,
+    LearnedLaw,
+    PhysicsPrior,
+    PriorConfig,
+    Residual,
+    Solver,
+    defects,
+)
 from worldsim.physics.trajectory import Trajectory, concatenate
 
 __all__ = [
     "Bodies",
+    "Defects",
+    "LawParameters",
+    "LearnedLaw",
     "PairDistance",
     "PairDistances",
+    "PhysicsPrior",
     "PointDistance",
+    "PriorConfig",
+    "Residual",
+    "Solver",
     "Trajectory",
     "closest_points",
     "collision_pairs",
     "concatenate",
+    "defects",
     "distances",
     "pair_distance",
     "point_distance",
