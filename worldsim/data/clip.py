@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from worldsim.engines import Rollout
-from worldsim.physics import Bodies, Trajectory, concatenate
-from worldsim.physics.law import LawParameters
+from worldsim.physics import Bodies, LawParameters, Trajectory, concatenate
 from worldsim.scene import Camera, Setup
 
 
