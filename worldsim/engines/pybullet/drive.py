@@ -133,15 +133,22 @@ class Drive:
             np.add.at(damping, at, np.where(np.abs(pull) < self._most, self._actuator_damping, 0.0))
         return force, damping
 
-    def apply(self, control: Array) -> None:
-        """Set the torques of the coming sub-step; `observe` has to follow it."""
+    def apply(self, controls: tuple[Array, ...]) -> None:
+        """Set the torques of the coming sub-step; `observe` has to follow it.
+
+        Args:
+            controls: (A,) ctrl values whose forces act, averaged. Rates being staggered, the sub-step spans half of the
+                time before its instant and half of that after: two rows where the control changes there.
+        """
         for i in self.balls:
             self._apply_ball(i)
         if not self.links:
             return
         scalars, rates = self._now or self._read()
         position, rate = scalars[self._mine], rates[self._mine]
-        force, damping = self.forces(position, rate, control)
+        answers = [self.forces(position, rate, control) for control in controls]
+        force = sum((answer[0] for answer in answers), np.zeros(len(rate))) / len(answers)
+        damping = answers[-1][1]
         mass = self._mass(scalars)
         if self._bias is None:
             torque = np.zeros(len(self.links))

@@ -28,10 +28,10 @@ class Played:
     touches: list[Touches]
 
 
-def _step(world: BulletWorld, log: ContactLog, control: Array, time: float | None) -> None:
+def _step(world: BulletWorld, log: ContactLog, controls: tuple[Array, ...], time: float | None) -> None:
     """One sub-step; its contacts go on record where a time is given."""
     for drive in world.drives:
-        drive.apply(control)
+        drive.apply(controls)
     world.push_links()
     bullet.stepSimulation(physicsClientId=world.client)
     log.read(time)
@@ -53,7 +53,7 @@ def _start(world: BulletWorld, log: ContactLog, control: Array) -> None:
     for _ in range(2):
         world.place()
         before = [world.rates(tree) for tree in world.trees]
-        _step(world, log, control, None)
+        _step(world, log, (control,), None)
         after = [world.rates(tree) for tree in world.trees]
     lead = {k: (after[k] - before[k]) / 2 for k, members in enumerate(world.members) if not members & log.pushed}
     world.place(lead)
@@ -79,7 +79,8 @@ def play(client: int, scene: Scene, actions: NDArray[np.float32]) -> Played:
     position, linear, angular = (np.empty((frames, count, 3)) for _ in range(3))
     orientation = np.empty((frames, count, 4))
     previous: dict[int, tuple[Array, Array]] = {}
-    _start(world, log, values[0] if len(values) else np.zeros(values.shape[1]))
+    before = values[0] if len(values) else np.zeros(values.shape[1])
+    _start(world, log, before)
     for place, body in enumerate(scene.bodies):
         state = body.state
         assert state is not None
@@ -90,6 +91,8 @@ def play(client: int, scene: Scene, actions: NDArray[np.float32]) -> Played:
     relatives = {place: members for members in world.members for place in members}
     for k in range(frames):
         if k > 0:
+            if scene.planar:
+                world.keep_plane()
             for place in moving:
                 x, q, v, w = world.read(place)
                 if place in world.jointed:
@@ -101,15 +104,15 @@ def play(client: int, scene: Scene, actions: NDArray[np.float32]) -> Played:
                 position[k, place], orientation[k, place] = x, q
                 linear[k, place], angular[k, place] = v, w
             refuse_divergence(scene, k, position[k], linear[k], angular[k])
-            if scene.planar:
-                world.keep_plane()
         # After the last frame one more sub-step tells of the contacts at that very instant.
         last = k == frames - 1
         control = values[min(k, len(values) - 1)] if len(values) else np.zeros(values.shape[1])
+        changing = (before, control) if k > 0 and (before != control).any() else (control,)
+        before = control
         for i in range(1 if last else substeps):
             if i == substeps - 1:
                 previous = {place: world.read(place)[2:] for place in world.jointed}
-            _step(world, log, control, (k * substeps + i) * stepping.step)
+            _step(world, log, changing if i == 0 else (control,), (k * substeps + i) * stepping.step)
     trajectory = Trajectory(
         position=torch.from_numpy(position),
         orientation=torch.from_numpy(orientation),
