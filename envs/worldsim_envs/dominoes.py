@@ -74,7 +74,7 @@ def build(
             )
         )
     camera = orbit_camera(
-        (0.1, 0.0, 0.15),
+        (0.1, 0.0, 0.2),
         1.0 + 0.85 * (length + 2 * HALF_HEIGHT + 0.3),
         float(rng.uniform(15, 30)),
         float(rng.uniform(-25, 25)),

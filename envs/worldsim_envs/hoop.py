@@ -93,7 +93,7 @@ def _target(rng: Rng, aim: str, radius: float, planar_motion: bool) -> Array:
 def _flight_time(rng: Rng, aim: str, start: Array, target: Array) -> float:
     """Seconds, from a drawn height of the apex above the higher of start and target, or a flat shot at the side."""
     if aim == "side":
-        return float(np.linalg.norm(target - start)) / float(rng.uniform(3.0, 5.0))
+        return float(np.linalg.norm(target - start)) / float(rng.uniform(2.0, 3.2))
     lift = float(rng.uniform(0.3, 0.65) if aim == "through" else rng.uniform(0.12, 0.45))
     apex = max(start[2], target[2]) + lift
     g = -GRAVITY[2]
@@ -194,7 +194,7 @@ def build(
 
 
 def _camera(rng: Rng, pixels: int) -> Camera:
-    return orbit_camera((-0.45, 0.0, 1.12), 3.6, float(rng.uniform(10, 18)), float(rng.uniform(-12, 12)), pixels, 42.0)
+    return orbit_camera((-0.58, 0.0, 1.12), 3.7, float(rng.uniform(10, 18)), float(rng.uniform(-12, 12)), pixels, 42.0)
 
 
 def planned_event(scene: Scene) -> str | None:

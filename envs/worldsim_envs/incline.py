@@ -1,4 +1,4 @@
-"""A box that slides or sticks and a ball that rolls on an incline, above a floor."""
+"""A box that slides or sticks and a ball that rolls on an incline, above a floor with a stop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from worldsim.scene import Body, Box, Scenario, Scene, Sphere, State, register
 from worldsim.scene.body import Vector
 from worldsim.scene.checks import require
 from worldsim_envs._common import (
+    GREY,
     REST_GAP,
     WOOD,
     Quantity,
@@ -44,7 +45,7 @@ def build(
     duration: float = 2.0,
     fps: float = 24.0,
 ) -> Scene:
-    """A box and a ball side by side on an incline that falls to the right.
+    """A box and a ball side by side on an incline that falls to the right, towards a low wall.
 
     Args:
         rng: Source of randomness.
@@ -112,9 +113,11 @@ def build(
         restitution=0.1,
         orientation=turn,
     )
-    camera = orbit_camera((0.1, 0.0, 0.4), 5.2, float(rng.uniform(15, 28)), float(rng.uniform(-12, 12)), pixels, 42.0)
+    # A low wall keeps what has slid down in the picture.
+    stop = block("stop", (1.45, 0.0, 0.12), (0.04, 0.7, 0.12), GREY, friction=friction, restitution=0.1)
+    camera = orbit_camera((-0.1, 0.0, 0.55), 4.8, float(rng.uniform(15, 28)), float(rng.uniform(-12, 12)), pixels, 42.0)
     return Scene(
-        bodies=(box, ball, slab, floor(rng, friction=friction, restitution=0.1)),
+        bodies=(box, ball, slab, stop, floor(rng, friction=friction, restitution=0.1)),
         camera=camera,
         duration=duration,
         fps=fps,
