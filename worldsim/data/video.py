@@ -98,6 +98,15 @@ class VideoWriter:
                 self._container.mux(packet)
         self._container.close()
 
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
     def abandon(self) -> None:
         """Release the encoder without ending the file."""
         self._container.close()
@@ -130,19 +139,12 @@ def write_video(path: PathLike, video: UInt8 | Iterable[UInt8], fps: float, code
     if Path(path).suffix.lower() != ".mp4":
         raise ValueError(f"path: must end in .mp4, got {str(path)!r}")
     count = 0
-    with atomic_path(path) as temporary:
-        writer = VideoWriter(temporary, fps, codec)
-        try:
-            for frame in video:
-                writer.write(np.asarray(frame))
-                count += 1
-        except BaseException:
-            writer.abandon()
-            raise
+    with atomic_path(path) as temporary, VideoWriter(temporary, fps, codec) as writer:
+        for frame in video:
+            writer.write(np.asarray(frame))
+            count += 1
         if not count:
-            writer.abandon()
             raise ValueError(f"video: must have at least one frame, got none for {path}")
-        writer.close()
 
 
 def _check(video: UInt8) -> None:
@@ -159,9 +161,7 @@ def _decode(source: Any, where: str) -> Iterator[tuple[UInt8, float]]:
     try:
         with av.open(source) as container:
             if not container.streams.video:
-                raise DataError(
-                    f"{where}: must hold a video stream, holds none; give a video, a GIF or a folder of frames"
-                )
+                raise DataError(f"{where}: must hold a video stream, holds none; it is truncated or no video at all")
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
