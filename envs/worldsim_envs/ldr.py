@@ -1,9 +1,9 @@
 """The two worlds that LDR adds to PhyWorld's (arXiv 2608.09926): a ball between walls, and a ball that looms.
 
-The paper gives ranges of speed and radius; out of distribution lies inside its wider range (v in [.05, 6], r in [.6, 2])
-and outside the narrow one, with a margin between. Walls, camera and starts are this project's. Bouncing: PhyWorld's 10 x 10
-square with elastic walls just outside the picture, no gravity, and a first bounce in the middle of the clip. Looming:
-a ball comes straight or a little askew towards a perspective camera and stays in the picture: its size tells.
+The paper gives ranges of speed and radius; out of distribution lies inside its wider range (v in [.05, 6], r in
+[.6, 2]) and outside the narrow one, with a margin between. Walls, camera and starts are this project's. Bouncing:
+PhyWorld's 10 x 10 square with elastic walls just outside the picture, no gravity, and a first bounce in the middle of
+the clip. Looming: a ball comes straight or a little askew towards a perspective camera and stays in the picture.
 """
 
 from __future__ import annotations
