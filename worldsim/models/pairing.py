@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from worldsim.physics import LawParameters, PhysicsPrior
 from worldsim.physics.bodies import Bodies
-from worldsim.physics.law import LawParameters
-from worldsim.physics.prior import PhysicsPrior
 from worldsim.physics.trajectory import Trajectory, concatenate
 from worldsim.vision.raster import View, rasterise
 

@@ -22,9 +22,8 @@ from worldsim.models.config import DiTConfig
 from worldsim.models.dit import VideoDiT
 from worldsim.models.losses import consistency_terms
 from worldsim.models.pairing import draw_hint, fit_start, predict
+from worldsim.physics import LawParameters, PhysicsPrior, PriorConfig
 from worldsim.physics.bodies import Bodies
-from worldsim.physics.law import LawParameters
-from worldsim.physics.prior import PhysicsPrior, PriorConfig
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Setup, State
 from worldsim.vision.raster import View

@@ -14,7 +14,7 @@ from torch import Tensor
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
 from worldsim.vision.colour_masks import colour_masks
-from worldsim.vision.moments import Moments, moments, planar_position
+from worldsim.vision.moments import Moments, mask_moments, planar_position
 from worldsim.vision.raster import View
 
 
@@ -61,7 +61,7 @@ class ColourReadout:
         batch, count = video.shape[0], video.shape[2]
         colours = bodies.colour.expand(batch, -1, -1)
         masks = colour_masks(frames, colours, background.expand(batch, -1))
-        found = moments(masks)
+        found = mask_moments(masks)
         position = planar_position(found.centroid, view)
         area = torch.pi * (bodies.size[..., 0] * view.focal[:, None]).square()
         share = torch.where(_spheres(bodies, video), found.area / area[:, None].clamp_min(1e-6), found.area > 1)

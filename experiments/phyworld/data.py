@@ -1,0 +1,104 @@
+"""Clips of PhyWorld's three worlds: event-exact motion, drawn by MuJoCo at 128 px and averaged down to 32.
+
+python experiments/phyworld/data.py OUT [--train 1500] [--test 200]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+
+import worldsim as ws
+from worldsim.data.clip import Clip, to_float
+from worldsim.physics import Bodies, LawParameters, Trajectory
+from worldsim.scene import Scene, dumps, loads_scene
+from worldsim_envs.exact import exact_trajectory
+
+FAMILIES = ("uniform_motion", "parabola", "collision")
+PIXELS, OVERSAMPLING = 32, 4
+VECTORS = ("position", "orientation", "linear_velocity", "angular_velocity")
+
+
+def draw(family: str, split: str, role: str, seed: int) -> tuple[Scene, np.ndarray, Trajectory]:
+    """One scene at 32 px, its (T, H, W, 3) video and its exact trajectory."""
+    fine = ws.make_scene(family, seed=seed, split=split, role=role, pixels=PIXELS * OVERSAMPLING)
+    trajectory = exact_trajectory(fine)
+    video = ws.get_engine("mujoco").render(fine, trajectory).video.astype(np.float32)
+    k = OVERSAMPLING
+    video = video.reshape(len(video), PIXELS, k, PIXELS, k, 3).mean((2, 4)).round().astype(np.uint8)
+    camera = dataclasses.replace(fine.camera, width=PIXELS, height=PIXELS)
+    return dataclasses.replace(fine, camera=camera), video, trajectory
+
+
+def make(out: Path, family: str, split: str, role: str, count: int) -> None:
+    """Write one set of clips unless it is there."""
+    target = out / f"{family}_{split}_{role}.safetensors"
+    if target.exists():
+        return
+    rows = [draw(family, split, role, seed) for seed in track(range(count), f"{family} {split} {role}")]
+    tensors = {"video": torch.from_numpy(np.stack([video for _, video, _ in rows]))}
+    for name in VECTORS:
+        tensors[name] = torch.stack([getattr(trajectory, name).float() for _, _, trajectory in rows])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{target.stem}.jsonl").write_text("\n".join(dumps(scene) for scene, _, _ in rows), encoding="utf-8")
+    temporary = target.with_suffix(".tmp")
+    save_file(tensors, temporary)
+    os.replace(temporary, target)
+
+
+class ClipSet:
+    """Clips of one family, split and role in memory."""
+
+    def __init__(self, folder: Path, family: str, split: str, role: str) -> None:
+        stem = f"{family}_{split}_{role}"
+        self.tensors = load_file(folder / f"{stem}.safetensors")
+        lines = (folder / f"{stem}.jsonl").read_text(encoding="utf-8").splitlines()
+        self.scenes = [loads_scene(line, where=stem) for line in lines]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def clip(self, indices: list[int], start: int, num_frames: int, num_context: int) -> Clip:
+        """A batch of windows that begin at frame `start`."""
+        scenes = [self.scenes[i] for i in indices]
+        cut = slice(start, start + num_frames)
+        vectors = {name: self.tensors[name][indices, cut] for name in VECTORS}
+        presence = torch.ones_like(vectors["position"][..., 0])
+        video = self.tensors["video"][indices, cut]
+        return Clip(
+            video=to_float(video),
+            ids=torch.zeros(video.shape[:-1], dtype=torch.uint8),
+            trajectory=Trajectory(**vectors, presence=presence, dt=1 / scenes[0].fps),
+            bodies=Bodies.from_scenes(scenes),
+            cameras=tuple(scene.camera for scene in scenes),
+            fps=scenes[0].fps,
+            law=LawParameters.of(scenes),
+            actions=torch.zeros(len(indices), num_frames - 1, 0),
+            captions=("",) * len(indices),
+            num_context=num_context,
+            setups=tuple(scene.setup() for scene in scenes),
+        )
+
+
+def main() -> None:
+    """Write all sets."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--train", type=int, default=1500)
+    parser.add_argument("--test", type=int, default=200)
+    arguments = parser.parse_args()
+    for family in FAMILIES:
+        make(arguments.out, family, "id", "train", arguments.train)
+        for split in ("id", "ood"):
+            make(arguments.out, family, split, "test", arguments.test)
+
+
+if __name__ == "__main__":
+    main()
