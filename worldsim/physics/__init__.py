@@ -1,6 +1,6 @@
 """The differentiable physics prior, and the violations that losses, guidance and benchmark share."""
 
-from worldsim.physics import rotation
+from worldsim.physics import rotation, violations
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.geometry import (
     PairDistance,
@@ -47,4 +47,5 @@ __all__ = [
     "point_distance",
     "rotation",
     "signed_distance",
+    "violations",
 ]

@@ -1,0 +1,67 @@
+"""Gravity error: how bodies fall when nothing holds them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from worldsim.physics.bodies import Bodies
+from worldsim.physics.trajectory import Trajectory
+from worldsim.physics.violations.common import body_table, check, flying, vector_of
+from worldsim.physics.violations.result import Violation, settle
+
+
+def gravity_error(
+    trajectory: Trajectory,
+    bodies: Bodies,
+    gravity: Tensor | tuple[float, float, float] = (0.0, 0.0, -9.81),
+    drag: float = 0.0,
+    window: int = 2,
+    margin: float = 0.005,
+) -> Violation:
+    """Difference of the acceleration seen in free flight from the law's.
+
+    The acceleration is that of the parabola fitted by least squares to the 2 window + 1 frames around each frame
+    (Savitzky and Golay 1964), exact for constant acceleration; with drag the law's is g - c v at the fitted velocity,
+    good to second order in c dt. Noise of positions enters about sqrt(720 / n^5) / dt^2 times for n frames: widen
+    the window where it matters.
+
+    Mean: a loss on positions. Energy: mean square of the error. Distribution: the benchmark's gravity figure.
+
+    Args:
+        trajectory: (..., T, N); positions, orientations and presence are read, velocities are not.
+        bodies: That move.
+        gravity: (3) or (..., 3) m/s^2.
+        drag: Linear drag a mass, 1/s.
+        window: Frames to both sides.
+        margin: Metres within which a body counts as touching.
+
+    Returns:
+        Violation in m/s^2, one subject a body; measurable where it flies free through the whole window.
+
+    Raises:
+        ValueError: For shapes that do not fit, NaN, too few frames, drag below 0 or a window below 1.
+    """
+    if not isinstance(window, int) or window < 1:
+        raise ValueError(f"window: must be a whole number from 1, got {window!r}")
+    if not drag >= 0:
+        raise ValueError(f"drag: must be 0 or above, got {drag!r}")
+    check(trajectory, bodies, frames=2 * window + 1)
+    pull = vector_of(gravity, trajectory, "gravity")
+    time = trajectory.dt * torch.arange(-window, window + 1, dtype=torch.float64)
+    fit = torch.linalg.pinv(torch.stack([torch.ones_like(time), time, time.square() / 2], -1))
+    fit = fit.to(trajectory.position)
+    count = trajectory.num_frames - 2 * window
+    # Differences from the middle frame keep single precision away from the world's origin.
+    middle = trajectory.position[..., window : window + count, :, :]
+    shifted = [trajectory.position[..., k : k + count, :, :] - middle for k in range(2 * window + 1)]
+    velocity = torch.stack([w * x for w, x in zip(fit[1], shifted, strict=True)]).sum(0)
+    acceleration = torch.stack([w * x for w, x in zip(fit[2], shifted, strict=True)]).sum(0)
+    error = acceleration - (pull - drag * velocity)
+    square = error.square().sum(-1)
+    zero = square <= torch.finfo(square.dtype).tiny
+    size = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
+    edge = torch.zeros_like(trajectory.presence[..., :window, :])
+    values = torch.cat([edge, size, edge], -2)
+    measurable = flying(trajectory, bodies, margin, window)
+    return settle("gravity", "m/s^2", values, measurable, body_table(bodies.num_bodies, values))
