@@ -1,0 +1,174 @@
+"""The pairing: the start is read from pixels alone, the hint is the prior's future, losses and samples repeat."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.data.clip import collate
+from worldsim.engines import Contacts, Rollout
+from worldsim.models.config import DiTConfig
+from worldsim.models.pairing import draw_hint, fit_start
+from worldsim.models.world_model import World, WorldModel, WorldModelConfig, config_from_dict
+from worldsim.physics import Bodies, Trajectory
+from worldsim.scene import make_scene
+from worldsim.vision import View, rasterise
+from worldsim_envs.exact import exact_trajectory
+
+CONFIG = WorldModelConfig(
+    dit=DiTConfig(width=48, depth=2, heads=4, patch=(2, 8, 8)), consistency=0.1, consistency_t_max=1.0
+)
+
+
+def rollout(seed, family="collision", frames=12):
+    """Exact motion, drawn by the rasteriser: a quick video with soft edges."""
+    scene = make_scene(family, seed=seed, pixels=32)
+    scene = dataclasses.replace(scene, duration=(frames - 1) / scene.fps)
+    trajectory = exact_trajectory(scene)
+    world = World.of([scene.setup()])
+    drawn = draw_hint(trajectory.map(lambda x: x[None].float()), world.bodies, world.view, world.background, "flat")
+    video = ((drawn[0].movedim(0, -1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    ids = np.zeros(video.shape[:3], np.uint8)
+    nothing = np.zeros((frames - 1, 0), np.float32)
+    depth = np.zeros(ids.shape, np.float32)
+    return Rollout(scene, video, ids, depth, trajectory, Contacts.empty(), nothing, "exact", "1")
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return collate([rollout(seed) for seed in range(4)], num_context=4)
+
+
+def test_the_reading_finds_centres_and_presence(clip):
+    world = World.of(clip.setups)
+    model = WorldModel(CONFIG)
+    reading = model.readout(clip.video, world.bodies, world.view, world.background, world.fixed)
+    truth = clip.trajectory.position
+    radius = clip.bodies.size[:, None, :, :1]
+    inside = ((truth[..., [0, 2]] > radius) & (truth[..., [0, 2]] < 10 - radius)).all(-1)
+    error = (reading.trajectory.position - truth).norm(dim=-1)
+    assert error[inside].mean() < 0.01  # units; a pixel is .31
+    assert reading.trajectory.presence[inside].min() > 0.9
+    gone = clip.video.clone()
+    gone[:, :, 6:] = 1.0  # white
+    empty = model.readout(gone, world.bodies, world.view, world.background, world.fixed)
+    assert empty.trajectory.presence[:, 6:].max() < 0.05
+
+
+def test_the_start_is_the_least_squares_flight():
+    dt, gravity = 0.1, torch.tensor([0.0, 0.0, -2.5])
+    time = torch.arange(4, dtype=torch.float64)[None, :, None, None] * dt
+    place, speed = torch.tensor([[1.0, 0.0, 5.0], [4.0, 0.0, 6.0]]), torch.tensor([[2.0, 0.0, 1.0], [-1.0, 0.0, 0.5]])
+    position = place.double() + speed.double() * time + 0.5 * gravity.double() * time.square()
+    scene = make_scene("collision", seed=0)
+    bodies = Bodies.from_scenes([scene], dtype=torch.float64)
+    start = fit_start(Trajectory.from_positions(position, dt), bodies, gravity.double(), 0.01)
+    torch.testing.assert_close(start.position[0, 0], position[0, -1])
+    torch.testing.assert_close(start.linear_velocity[0, 0], (speed + gravity * 3 * dt).double())
+
+
+def test_an_impact_within_the_context_is_noticed():
+    dt = 0.1
+    x = torch.tensor([3.0, 3.3, 3.6, 3.3], dtype=torch.float64)  # turns at the third frame
+    position = torch.zeros(1, 4, 2, 3, dtype=torch.float64)
+    position[0, :, 0, 0], position[0, :, 1, 0] = x, 8.0
+    bodies = Bodies.from_scenes([make_scene("collision", seed=0)], dtype=torch.float64)
+    start = fit_start(Trajectory.from_positions(position, dt), bodies, torch.zeros(3, dtype=torch.float64), 0.05)
+    assert start.linear_velocity[0, 0, 0, 0] == pytest.approx(-3.0)
+    assert start.linear_velocity[0, 0, 1, 0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_prior_foresees_the_exact_future(clip):
+    model = WorldModel(CONFIG)
+    foreseen = model.foresee(World.of(clip.setups), clip.video[:, :, :4], 12)
+    error = (foreseen.position - clip.trajectory.position).norm(dim=-1)
+    assert error.mean() < 0.05
+    assert error.max() < 0.3
+
+
+def perturbed(seed):
+    scene = make_scene("collision", seed=seed, pixels=32)
+    rng = np.random.default_rng(seed)
+    states = {
+        body.name: dataclasses.replace(
+            body.state,
+            position=(float(rng.uniform(2, 8)), 0.0, float(rng.uniform(2, 8))),
+            linear_velocity=(float(rng.uniform(-3, 3)), 0.0, 0.0),
+        )
+        for body in scene.bodies
+    }
+    return scene.with_states(states)
+
+
+def test_nothing_of_the_withheld_states_reaches_the_model(clip):
+    model = WorldModel(CONFIG).eval()
+    context = clip.video[:, :, :4]
+    lies = dataclasses.replace(
+        clip,
+        trajectory=clip.trajectory.map(lambda x: x + 1.0),
+        setups=tuple(perturbed(seed).setup() for seed in range(4)),
+    )
+    one = model.generate(context, clip.setups, 8)
+    other = model.generate(lies.video[:, :, :4], lies.setups, 8)
+    assert torch.equal(one.video, other.video)
+    losses = [model.loss(c, torch.Generator().manual_seed(1)) for c in (clip, lies)]
+    assert all(torch.equal(losses[0][k], losses[1][k]) for k in losses[0])
+    assert all(body.state is None for setup in clip.setups for body in setup.bodies if not body.static)
+
+
+def test_losses_have_names_and_gradients(clip):
+    model = WorldModel(CONFIG)
+    terms = model.loss(clip, torch.Generator().manual_seed(0))
+    assert set(terms) == {"diffusion", "agreement", "permanence"}
+    sum(terms.values()).backward()
+    assert model.denoiser.head.weight.grad.abs().sum() > 0
+    again = model.loss(clip, torch.Generator().manual_seed(0))
+    assert all(torch.equal(terms[k], again[k]) for k in terms)
+
+
+def test_a_dropped_hint_is_dropped(clip):
+    model = WorldModel(dataclasses.replace(CONFIG, hint_drop=1.0))
+    condition, _ = model.condition(World.of(clip.setups), clip.video[:, :, :4], 12, torch.Generator().manual_seed(0))
+    assert (condition.hint_given == 0).all()
+
+
+def test_generation_keeps_the_context_and_crops_the_tail(clip):
+    model = WorldModel(CONFIG)
+    context = clip.video[:, :, :4]
+    out = model.generate(context, clip.setups, 7, steps=2)
+    assert out.video.shape == (4, 3, 11, 32, 32)
+    assert torch.equal(out.video[:, :, :4], context)
+    assert out.trajectory.num_frames == out.prior.num_frames == 11
+    assert torch.equal(model.generate(context, clip.setups, 7, steps=2).video, out.video)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c[:, :, :3], r"context: must have one of \(4,\) frames, got 3"),
+        (lambda c: c.new_full(c.shape, float("nan")), "context: must be finite"),
+    ],
+)
+def test_bad_contexts_are_refused(clip, change, words):
+    with pytest.raises(ValueError, match=words):
+        WorldModel(CONFIG).generate(change(clip.video[:, :, :4]), clip.setups, 4)
+
+
+def test_configs_survive_json_and_refuse_typos():
+    data = dataclasses.asdict(CONFIG)
+    assert config_from_dict(data) == CONFIG
+    with pytest.raises(ValueError, match=r"world_model\.hnt"):
+        config_from_dict({"hnt": True})
+    with pytest.raises(ValueError, match=r"dit\.wdth"):
+        config_from_dict({"dit": {"wdth": 3}})
+    with pytest.raises(ValueError, match="multiples of the tubelet's 2 frames, got 3"):
+        WorldModelConfig(context_lengths=(3,))
+
+
+def test_the_hint_is_the_raster_of_the_roll_out(clip):
+    world = World.of(clip.setups)
+    trajectory = clip.trajectory
+    hint = draw_hint(trajectory, world.bodies, world.view, world.background, "flat")
+    direct = rasterise(trajectory, world.bodies, View.from_cameras(list(clip.cameras)), tau_px=0.25)
+    torch.testing.assert_close((hint.movedim(2, 1) + 1) / 2, direct.colour)
