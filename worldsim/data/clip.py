@@ -126,13 +126,14 @@ def collate(
         _check_like(rollout, first, i)
     scenes = [rollout.scene for rollout in rollouts]
     cut = slice(start, start + frames)
+    bodies = Bodies.from_scenes(scenes)  # refuses worlds that differ in layout
     trajectory = concatenate([r.trajectory.frames(start, start + frames) for r in rollouts], axis="batch")
     actions = np.stack([r.actions[start : start + frames - 1] for r in rollouts])
     return Clip(
         video=to_float(np.stack([r.video[cut] for r in rollouts])),
         ids=torch.from_numpy(np.stack([r.ids[cut] for r in rollouts])),
         trajectory=trajectory.to(torch.float32),
-        bodies=Bodies.from_scenes(scenes),
+        bodies=bodies,
         cameras=tuple(scene.camera for scene in scenes),
         fps=first.scene.fps,
         law=LawParameters.of(scenes),
