@@ -1,4 +1,4 @@
-"""Dynamics, energy, momentum, gravity, teleport and stillness: zero on lawful motion, the right size on broken motion."""
+"""Dynamics, energy, momentum, gravity, teleport, stillness: zero on lawful motion, sized right on broken motion."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_swerve_in_the_air_is_caught_by_the_dynamics_alone() -> None:
     found = dynamics_residual(motion([path], DT), balls(1))
     assert abs(float(found.worst) - 0.4 * DT) < 1e-9
     assert int(found.values[:, 0].argmax()) == 13
-    assert float(teleport(motion([path], DT)).worst) < 0.3 * DT * DT * G
+    assert float(teleport(motion([path], DT)).worst) < G * DT**2
 
 
 def test_observed_velocity_is_that_of_the_instant() -> None:
@@ -224,7 +224,7 @@ def test_teleport_is_zero_in_flight_small_at_impacts_and_the_leap_where_one_is_m
     path = flight((0, 0, 5), (1, 0, 2), 24, DT)
     assert float(teleport(motion([path], DT)).worst) < 1e-12
     bounce = bouncing(1.5, 0.8, 40, DT, 0.1, vx=0.5)
-    assert float(teleport(on_floor(bounce)).worst) <= G * DT**2
+    assert float(teleport(on_floor(bounce)).worst) < 1.001 * G * DT**2
     path[10:, 0] += 0.5
     found = teleport(motion([path], DT))
     assert abs(float(found.values[10, 0]) - 0.5) < 1e-9

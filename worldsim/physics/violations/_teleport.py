@@ -16,7 +16,7 @@ def teleport(trajectory: Trajectory, allowance: float = 0.0) -> Violation:
     In free flight a step is the mean of its neighbours; in a step that holds an impact it lies between the one
     before and the one after. So the jump is the distance of the step from the segment between both neighbours,
     which is 0 for either and the whole way for a body that moves alike before and after it leaps. The bend of a
-    flight that is hit within a step leaves up to g dt^2 / 2; two impacts in successive steps leave more: print the
+    flight that is hit within a step leaves up to g dt^2; two impacts in successive steps leave more: print the
     floor.
 
     Mean: a loss on positions alone, needing no law. Energy: mean square of the jumps. Distribution: the benchmark's
