@@ -7,7 +7,22 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from worldsim.scene import Actuator, Body, Box, Camera, Capsule, Joint, Law, Robot, Scene, Sphere, State
+from worldsim.scene import (
+    Actuator,
+    Body,
+    Box,
+    Camera,
+    Capsule,
+    Joint,
+    Law,
+    Plane,
+    Polygon,
+    Ring,
+    Robot,
+    Scene,
+    Sphere,
+    State,
+)
 
 pytest.importorskip("pybullet")
 
@@ -183,3 +198,30 @@ def test_limits_of_a_ball_joint_are_refused():
     joint = Joint("ball", "ball", "bob", None, (0, 0, 2.0), (0, 0, 0.5), limits=(0.0, 1.0))
     with pytest.raises(ValueError, match=r"joint\[ball\]\.limits"):
         SIM.simulate(Scene((bob,), camera=CAMERA, joints=(joint,)), render=False)
+
+
+SQUARE = Polygon(((-0.1, -0.1), (0.1, -0.1), (0.1, 0.1), (-0.1, 0.1)))
+
+
+@pytest.mark.parametrize("shape", [Sphere(0.1), Box((0.2, 0.2, 0.1)), Ring(0.3, 0.1), SQUARE], ids=lambda s: s.kind)
+def test_a_link_collides_where_its_body_is_however_far_its_joint(shape):
+    planar = shape.kind == "polygon"
+    body = Body("sled", shape, State((0.0, 0.0, 0.3)), restitution=0.2)
+    floor = Body("floor", Plane(), State((0.0, 0.0, 0.0)), static=True, restitution=0.2)
+    slide = Joint("slide", "slide", "sled", None, (0.4, 0.0, 1.0), (0.4, 0.0, 0.7), (0.0, 0.0, 1.0))
+    scene = Scene((body, floor), camera=CAMERA, planar=planar, duration=1.5, joints=(slide,))
+    rollout = SIM.simulate(scene, render=False)
+    assert abs(float(rollout.trajectory.position[-1, 0, 2]) - 0.1) < 1e-3
+    assert rollout.contacts.pair.tolist()[-1] == [1, 2]
+
+
+def test_an_impact_with_a_link_obeys_the_pair_law():
+    bob = Body("bob", Sphere(0.1), State((0.0, 0.0, PIVOT - ARM)), restitution=0.8)
+    ball = Body("ball", Sphere(0.1), State((-0.7, 0.0, PIVOT - ARM), linear_velocity=(3.0, 0.0, 0.0)), restitution=0.8)
+    hinge = Joint("hinge", "hinge", "bob", None, (0.0, 0.0, PIVOT), (0.0, 0.0, ARM))
+    scene = Scene((bob, ball), law=STILL, camera=CAMERA, duration=0.25, joints=(hinge,))
+    rollout = SIM.simulate(scene, render=False)
+    mass = (bob.inertia()[1] + ARM**2) / ARM**2  # what the bob weighs at the contact
+    before = int(rollout.contacts.onset[0] * 24)
+    out = rollout.trajectory.linear_velocity[before + 1, 1, 0]
+    assert float(out) == pytest.approx(3.0 * (1 - 0.8 * mass) / (1 + mass), abs=0.03)

@@ -39,9 +39,11 @@ class ContactLog:
         if not points:
             self.pushed = frozenset()
             return
-        rows = [point for point in points if point[9] > 0 or point[8] <= TOUCH]
+        rows = [point for point in points if point[8] <= TOUCH]
         places = [(self.owner[p[1], p[3]], self.owner[p[2], p[4]]) for p in rows]
-        pushed = (pair for point, pair in zip(rows, places, strict=True) if point[9] > 0)
+        # Points that are apart were not solved for, and keep the force of the step before on them.
+        forces = [point[9] if point[8] <= 0 else 0.0 for point in rows]
+        pushed = (pair for force, pair in zip(forces, places, strict=True) if force > 0)
         self.pushed = frozenset(place for pair in pushed for place in pair)
         if rows and time is not None:
             self.touches.append(
@@ -52,6 +54,6 @@ class ContactLog:
                     # Bullet's normal points from its second body to its first.
                     -np.array([point[7] for point in rows]),
                     np.array([point[6] for point in rows]),
-                    np.array([point[9] for point in rows]),
+                    np.array(forces),
                 )
             )

@@ -36,7 +36,7 @@ class Preset:
 
 PRESETS = {"fast": Preset(False, 1), "standard": Preset(True, 1), "quality": Preset(True, 2)}
 # Largest distance between a round outline and its drawn polygon, pixels.
-OUTLINE = 0.05
+OUTLINE = 0.03
 LIGHT = {
     "lightDirection": [-1.0, -2.0, 4.0],
     "lightColor": [1.0, 1.0, 1.0],
@@ -47,7 +47,7 @@ LIGHT = {
 }
 
 
-def _segments(scene: Scene, place: int, positions: NDArray[np.float64], scale: int) -> int:
+def _segments(scene: Scene, place: int, positions: NDArray[np.float64]) -> int:
     """Straight pieces for the outline of a body: with n of them it is off by r tan^2(pi / 2n) at most."""
     shape = scene.bodies[place].shape
     if isinstance(shape, (Sphere, Capsule)):
@@ -57,7 +57,7 @@ def _segments(scene: Scene, place: int, positions: NDArray[np.float64], scale: i
     else:
         return 8
     camera = scene.camera
-    pixels = radius * camera.focal * scale
+    pixels = radius * camera.focal
     if camera.kind == "perspective":
         _, depth = camera.project(positions)
         seen = depth[depth > -shape.extent]
@@ -74,14 +74,13 @@ class Stage:
         client: Number of the physics client.
         scene: To be drawn.
         positions: (T, N, 3) of the frames to come, which say how fine round shapes need to be.
-        scale: Finest sampling that will be asked for.
     """
 
-    def __init__(self, client: int, scene: Scene, positions: NDArray[np.float64], scale: int) -> None:
+    def __init__(self, client: int, scene: Scene, positions: NDArray[np.float64]) -> None:
         self.client, self.scene = client, scene
         self.uids = []
         for place, body in enumerate(scene.bodies):
-            mesh = body_mesh(body.shape, _segments(scene, place, positions[:, place], scale))
+            mesh = body_mesh(body.shape, _segments(scene, place, positions[:, place]))
             shape = bullet.createVisualShape(
                 bullet.GEOM_MESH,
                 vertices=mesh.vertices.tolist(),
@@ -161,7 +160,7 @@ def paint(scene: Scene, trajectory: Trajectory, preset: str) -> Frames:
     ids, depth = np.zeros(size, np.uint8), np.zeros(size, np.float32)
     coarse, fine = make_optics(camera), make_optics(camera, choice.scale)
     with physics_client() as client:
-        stage = Stage(client, scene, position, choice.scale)
+        stage = Stage(client, scene, position)
         for k in range(trajectory.num_frames):
             stage.pose(position[k], orientation[k], present[k].tolist())
             # Flat scenes are coloured by their ids, which shadows do not change.

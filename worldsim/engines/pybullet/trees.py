@@ -89,10 +89,10 @@ def roots(scene: Scene) -> list[str | None]:
     return found
 
 
-def _pieces(scene: Scene, place: int, parent: int, centre: Array, shapes: list[int]) -> list[Link]:
+def _pieces(place: int, parent: int, shapes: list[int]) -> list[Link]:
     """Further parts of a body's shape, as links fixed to it."""
     return [
-        Link(place, parent, "piece", (0.0, 1.0, 0.0), centre, (1.0, 0.0, 0.0, 0.0), np.zeros(3), None, shape)
+        Link(place, parent, "piece", (0.0, 1.0, 0.0), np.zeros(3), (1.0, 0.0, 0.0, 0.0), np.zeros(3), None, shape)
         for shape in shapes
     ]
 
@@ -119,7 +119,7 @@ def _build(client: int, scene: Scene, root: str | None, first: list[Joint]) -> T
     base_shape, parent = -1, -1
     if base >= 0 and (static or not scene.planar):
         base_shape, *rest = collision_shapes(client, scene.bodies[base].shape)
-        links += _pieces(scene, base, -1, np.zeros(3), rest)
+        links += _pieces(base, -1, rest)
     elif base >= 0:
         for kind, axis in _PLANAR_ROOT:
             body = base if kind == "hinge" else -1
@@ -128,18 +128,18 @@ def _build(client: int, scene: Scene, root: str | None, first: list[Joint]) -> T
                 shape, *rest = collision_shapes(client, scene.bodies[base].shape)
             links.append(Link(body, parent, kind, axis, np.zeros(3), (1.0, 0.0, 0.0, 0.0), np.zeros(3), None, shape))
             parent = len(links) - 1
-        links += _pieces(scene, base, parent, np.zeros(3), rest)
+        links += _pieces(base, parent, rest)
     waiting = [(joint, parent, np.zeros(3)) for joint in first]
     while waiting:
         joint, at, offset = waiting.pop(0)
         place = scene.index(joint.child)
-        shape, *rest = collision_shapes(client, scene.bodies[place].shape)
         anchor = np.array(joint.child_anchor)
+        shape, *rest = collision_shapes(client, scene.bodies[place].shape, (-anchor).tolist())
         # The parent's link frame is at its own anchor, `offset` in its body frame.
         position = np.array(joint.parent_anchor) - offset
         links.append(Link(place, at, joint.kind, joint.axis, position, joint.reference, -anchor, joint, shape))
         index = len(links) - 1
-        links += _pieces(scene, place, index, -anchor, rest)
+        links += _pieces(place, index, rest)
         waiting += [(child, index, anchor) for child in scene.joints if child.parent == joint.child]
     floating = not static and not scene.planar
     uid = bullet.createMultiBody(
