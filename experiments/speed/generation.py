@@ -1,0 +1,217 @@
+"""How much of a bare loop's speed end-to-end generation keeps.
+
+Generation (scene drawn, played, rendered to RGB, ids and depth, captioned, encoded, hashed, in a shard on disk) runs in
+turns with a bare loop that calls MuJoCo, its renderer and PyAV directly, with as many sub-steps. Bar: 0.9 of the bare
+loop's episodes a second. Run it on a quiet machine: python experiments/speed/generation.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import av
+import mujoco
+import numpy as np
+import torch
+import zstandard
+from av.video.reformatter import VideoReformatter
+
+import worldsim
+from worldsim.data import GenerateConfig, generate_dataset
+from worldsim.data.generate import draw_scene
+from worldsim.engines.mujoco.model import to_mjcf
+from worldsim.engines.mujoco.play import Player
+from worldsim.engines.mujoco.render import _aim
+from worldsim.scene import Scene
+
+BAR = 0.9
+
+
+def count_steps(scene: Scene) -> int:
+    """Sub-steps that worldsim's engine takes a frame interval in this scene, on average, rounded up."""
+    taken = 0
+
+    class Counter(Player):
+        def _take(self, step: float, locate: bool) -> None:
+            nonlocal taken
+            taken += 1
+            super()._take(step, locate)
+
+    player = Counter(scene)
+    for k in range(1, scene.num_frames):
+        player.advance(k / scene.fps)
+    return max(1, -(-taken // max(1, scene.num_frames - 1)))
+
+
+class BareLoop:
+    """MuJoCo, its renderer and PyAV called directly, with one OpenGL context and one file an episode.
+
+    Args:
+        size: Edge of the picture, pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        from mujoco.egl import GLContext
+
+        self.size = size
+        self.context = GLContext(size, size)
+        self.rect = mujoco.MjrRect(0, 0, size, size)
+        self.reformatter = VideoReformatter()
+
+    def episode(self, xml: str, scene: Scene, steps: int, path: Path) -> None:
+        """Play, draw, encode and write one episode."""
+        self.context.make_current()
+        model = mujoco.MjModel.from_xml_string(xml)
+        model.vis.global_.offwidth = model.vis.global_.offheight = self.size
+        model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
+        data = mujoco.MjData(model)
+        view = mujoco.MjvScene(model, maxgeom=model.ngeom + 8)
+        option, camera = mujoco.MjvOption(), mujoco.MjvCamera()
+        renderer = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, renderer)
+        model.opt.timestep = 1 / scene.fps / steps
+        frames, size = scene.num_frames, self.size
+        video, segments = np.empty((2, frames, size, size, 3), np.uint8)
+        depth = np.empty((frames, size, size), np.float32)
+        states, contacts, force = [], [], np.zeros(6)
+        for k in range(frames):
+            for _ in range(steps if k else 0):
+                mujoco.mj_step(model, data)
+                for i in range(data.ncon):
+                    mujoco.mj_contactForce(model, data, i, force)
+                    one = data.contact[i]
+                    contacts.append((data.time, *one.geom, one.dist, *one.frame[:3], *one.pos, force[0]))
+            states.append(np.concatenate([data.xpos.ravel(), data.xquat.ravel(), data.cvel.ravel()]))
+            mujoco.mjv_updateScene(model, data, option, None, camera, mujoco.mjtCatBit.mjCAT_ALL, view)
+            _aim(view, scene.camera)  # both see the same
+            view.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+            view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
+            mujoco.mjr_render(self.rect, view, renderer)
+            mujoco.mjr_readPixels(video[k], None, self.rect, renderer)
+            view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
+            mujoco.mjr_render(self.rect, view, renderer)
+            mujoco.mjr_readPixels(segments[k], depth[k], self.rect, renderer)
+        renderer.free()
+        ids = segments[:, ::-1, :, 0]
+        codes = np.rint(depth[:, ::-1] * 65535).astype(np.uint16)
+        compress = zstandard.ZstdCompressor(level=3).compress
+        path.with_suffix(".mp4").write_bytes(self._encode(video[:, ::-1], scene.fps))
+        path.with_suffix(".ids").write_bytes(compress(np.ascontiguousarray(ids)))
+        path.with_suffix(".depth").write_bytes(compress(np.ascontiguousarray(codes)))
+        np.savez(path.with_suffix(".npz"), states=np.stack(states), contacts=np.array(contacts))
+
+    def _encode(self, video: np.ndarray, fps: float) -> bytes:
+        buffer = io.BytesIO()
+        with av.open(buffer, "w", format="mp4") as container:
+            options = {"crf": "18", "g": "2", "preset": "veryfast", "bf": "0"}
+            stream = container.add_stream("libx264", rate=round(fps), options=options)
+            stream.width = stream.height = self.size
+            stream.pix_fmt = "yuv444p"
+            stream.codec_context.thread_count = 1
+            for picture in video:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                for packet in stream.encode(self.reformatter.reformat(frame, format="yuv444p", threads=1)):
+                    container.mux(packet)
+            for packet in stream.encode():
+                container.mux(packet)
+        return buffer.getvalue()
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall-clock and processor seconds of a call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def compare(family: str, episodes: int, repeats: int, pixels: int, frames: int) -> dict[str, object]:
+    """Seconds an episode of both, in turns, and the ratio of their speeds."""
+    config = GenerateConfig(scene=family, num_rollouts=episodes, pixels=pixels, num_frames=frames)
+    scenes = [draw_scene(config, number) for number in range(episodes)]
+    prepared = [(to_mjcf(scene), scene, count_steps(scene)) for scene in scenes]
+    bare = BareLoop(pixels)
+    rows: dict[str, list[tuple[float, float]]] = {"worldsim": [], "bare": []}
+
+    def ours(root: Path) -> None:
+        generate_dataset(config, root / "ours")
+
+    def theirs(root: Path) -> None:
+        for number, (xml, scene, steps) in enumerate(prepared):
+            bare.episode(xml, scene, steps, root / f"{number:06d}")
+
+    for repeat in range(repeats + 1):
+        for name, work in (("worldsim", ours), ("bare", theirs))[:: 1 if repeat % 2 else -1]:
+            root = Path(tempfile.mkdtemp())
+            seconds = timed(lambda work=work, root=root: work(root))
+            shutil.rmtree(root)
+            if repeat:  # the first round warms caches and contexts
+                rows[name].append((seconds[0] / episodes, seconds[1] / episodes))
+    out: dict[str, object] = {"family": family, "sub-steps a frame": statistics.mean(row[2] for row in prepared)}
+    for kind, name in enumerate(("wall", "cpu")):
+        ratios = [b[kind] / w[kind] for w, b in zip(rows["worldsim"], rows["bare"], strict=True)]
+        out[name] = {
+            "worldsim s/episode": statistics.median(row[kind] for row in rows["worldsim"]),
+            "bare s/episode": statistics.median(row[kind] for row in rows["bare"]),
+            "ratio": statistics.median(ratios),
+            "ratio range": [min(ratios), max(ratios)],
+        }
+    return out
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+    versions = {"worldsim": worldsim.__version__, "mujoco": mujoco.__version__, "av": av.__version__}
+    versions |= {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return {"cpu": model, "cores": os.cpu_count(), "load": os.getloadavg()[0], **versions}
+
+
+def main() -> None:
+    """Measure, print and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--families", nargs="+", default=["hoop", "bouncing_balls", "collision"])
+    parser.add_argument("--episodes", type=int, default=20, help="a round")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of each, in turns, after one that warms up")
+    parser.add_argument("--pixels", type=int, default=64)
+    parser.add_argument("--frames", type=int, default=49)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("generation.json"))
+    options = parser.parse_args()
+    place = machine()
+    print(", ".join(f"{name} {value}" for name, value in place.items()))
+    results = []
+    for family in options.families:
+        row = compare(family, options.episodes, options.repeats, options.pixels, options.frames)
+        results.append(row)
+        for kind in ("wall", "cpu"):
+            figures = row[kind]
+            assert isinstance(figures, dict)
+            low, high = figures["ratio range"]
+            print(
+                f"{family:15} {kind:4}  worldsim {figures['worldsim s/episode']:.3f} s, bare "
+                f"{figures['bare s/episode']:.3f} s each: ratio {figures['ratio']:.2f} ({low:.2f} to {high:.2f}), "
+                f"bar {BAR}: {'met' if figures['ratio'] >= BAR else 'missed'}"
+            )
+    settings = {name: value for name, value in vars(options).items() if name != "out"}
+    options.out.write_text(
+        json.dumps({"machine": place, "settings": settings, "bar": BAR, "results": results}, indent=1)
+    )
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()
