@@ -20,16 +20,13 @@ def height_of_bounces(h, e, t):
     return v * t - G * t * t / 2
 
 
-@pytest.mark.parametrize("dt", [1 / 24, 1 / 240])
-@pytest.mark.parametrize("shape", ["ball", "box"])
+@pytest.mark.parametrize(("shape", "dt"), [("ball", 1 / 24), ("ball", 1 / 240), ("box", 1 / 24)])
 def test_bounces_follow_the_closed_form(shape, dt):
     if shape == "ball":
         body, config = ball("a", (0, 0, 1.1), e=0.64), {"max_step": 1.0}
     else:
-        body, config = box("a", (0, 0, 1.1), restitution=0.64), {}
+        body, config = box("a", (0, 0, 1.1), restitution=0.64), {"max_step": 1 / 60}
     frames = round(2 / dt)
-    if shape == "box" and dt < 1 / 100:
-        pytest.skip("the same steps as at 24 frames a second, ten times the frames")
     out = play(world(body, floor()), 2.0, 1 / dt, **config)
     expected = [0.1 + height_of_bounces(1.0, 0.8, (k + 1) * dt) for k in range(frames)]
     assert (out.position[0, :, 0, 2] - torch.tensor(expected, dtype=D)).abs().max() < (1e-9 if shape == "ball" else 2e-6)
@@ -47,11 +44,8 @@ def test_bounce_k_reaches_e_to_the_2k_h():
     assert (reached / expected - 1).abs().max() < 1e-9
 
 
-@pytest.mark.parametrize("shape", [ball, box])
-@pytest.mark.parametrize("max_step", [1.0, 0.02, 0.007])
+@pytest.mark.parametrize(("shape", "max_step"), [(ball, 1.0), (ball, 0.007), (box, 0.02), (box, 0.03)])
 def test_head_on_gradient_is_exactly_1_0_1_0(shape, max_step):
-    if shape is box and max_step == 0.007:
-        max_step = 0.03
     more = {"e": 1.0} if shape is ball else {"restitution": 1.0, "friction": 0.0}
     bodies, start, law = tensors(
         world(shape("a", (0, 0, 0), velocity=(1, 0, 0), **more), shape("b", (0.52, 0, 0), **more), gravity=(0, 0, 0))
@@ -109,30 +103,28 @@ def test_oblique_gradients_match_finite_differences_of_the_roll_out(name):
     weights = torch.tensor([0.3, 0, -0.2, 1.0, 0, 0.3], dtype=D)
 
     def loss(x, v):
-        out = prior(with_state(start, position=x, linear_velocity=v), bodies, 1, 0.8, law=law)
-        return (out.position[0, -1].flatten() * weights).sum() + 0.1 * out.angular_velocity[0, -1, 1, 1]
+        worlds = start.map(lambda tensor: tensor.expand(len(x), *tensor.shape[1:]))
+        rows = LawParameters(law.gravity.expand(len(x), 3))
+        out = prior(with_state(worlds, position=x, linear_velocity=v), bodies, 1, 0.8, law=rows)
+        return (out.position[:, -1].flatten(1) * weights).sum(1) + 0.1 * out.angular_velocity[:, -1, 1, 1]
 
     x, v, _ = leaves(start)
-    got = torch.autograd.grad(loss(x, v), [x, v])
-    for which, gradient in enumerate(got):
-        for body in range(2):
-            for axis in (0, 2):
-                nudge = torch.zeros_like(start.position)
-                nudge[0, 0, body, axis] = 1e-5
-                with torch.no_grad():
-                    ends = []
-                    for sign in (1, -1):
-                        at = [start.position, start.linear_velocity]
-                        at[which] = at[which] + sign * nudge
-                        ends.append(loss(*at))
-                difference = ((ends[0] - ends[1]) / 2e-5).item()
-                assert gradient[0, 0, body, axis].item() == pytest.approx(difference, rel=1e-4, abs=1e-4)
+    got = torch.autograd.grad(loss(x, v).sum(), [x, v])
+    # All nudged worlds as one batch: 2 quantities, 2 bodies, 2 axes, 2 signs.
+    nudges = [(which, body, axis) for which in range(2) for body in range(2) for axis in (0, 2)]
+    batch = torch.zeros(2, 2 * len(nudges), 1, 2, 3, dtype=D)
+    for k, (which, body, axis) in enumerate(nudges):
+        batch[which, 2 * k, 0, body, axis], batch[which, 2 * k + 1, 0, body, axis] = 1e-5, -1e-5
+    with torch.no_grad():
+        ends = loss(start.position + batch[0], start.linear_velocity + batch[1])
+    for k, (which, body, axis) in enumerate(nudges):
+        difference = ((ends[2 * k] - ends[2 * k + 1]) / 2e-5).item()
+        assert got[which][0, 0, body, axis].item() == pytest.approx(difference, rel=1e-4, abs=1e-4)
 
 
 def test_oblique_discs_match_the_event_exact_solution():
-    x, v, start = leaves(tensors(world(*OBLIQUE["discs"](), gravity=(0, 0, 0), planar=True))[1])
-    scene = world(*(ball(*a) for a in ()), *OBLIQUE["discs"](), gravity=(0, 0, 0), planar=True)
-    bodies, _, law = tensors(scene)
+    bodies, start, law = tensors(world(*OBLIQUE["discs"](), gravity=(0, 0, 0), planar=True))
+    x, v, start = leaves(start)
     law = LawParameters(law.gravity, friction=torch.zeros((), dtype=D))
     out = PhysicsPrior()(start, bodies, 4, 0.2, law=law).position[0, -1, :, ::2]
     got = torch.autograd.grad(out[1, 1] + 0.5 * out[0, 0], [x, v])
@@ -162,7 +154,7 @@ def test_the_three_ball_cradle_gives_0_0_1(shape):
 @pytest.mark.parametrize("speed", [1e-4, 1e-2, 1.0])
 def test_slow_impacts_are_not_damped(speed):
     pair = world(ball("a", (0, 0, 0), (speed, 0, 0), e=0.9), ball("b", (0.21, 0, 0), e=0.9), gravity=(0, 0, 0))
-    out = play(pair, 0.02 / speed, 1000 * speed)
+    out = play(pair, 0.02 / speed, 1000 * speed, max_step=1e3)
     v = out.linear_velocity[0, -1, :, 0]
     assert ((v[1] - v[0]) / speed).item() == pytest.approx(0.9, abs=1e-9)
 
