@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
+from typing import Any
 
+from worldsim.engines import Rollout
 from worldsim.scene import Body, Box, Scenario, Scene, State, register
 from worldsim_envs._common import (
     REST_GAP,
@@ -91,6 +94,14 @@ def build(
     )
 
 
+def outcome(rollout: Rollout) -> dict[str, Any]:
+    """How many dominoes lean by more than 45 degrees in the last frame."""
+    places = [i for i, body in enumerate(rollout.scene.bodies) if not body.static]
+    q = rollout.trajectory.orientation[-1, places]
+    upright = 1 - 2 * (q[:, 1] ** 2 + q[:, 2] ** 2)
+    return {"fallen": int((upright < math.cos(math.pi / 4)).sum()), "dominoes": len(places)}
+
+
 def _measure(scene: Scene) -> dict[str, list[float]]:
     places = [body.state.position[0] for body in moving(scene) if body.state is not None]
     gaps = [b - a - 2 * HALF_THICKNESS for a, b in itertools.pairwise(places)]
@@ -107,5 +118,6 @@ register(
         parameters={"num_dominoes": 5, "pixels": 64, "shading": "shaded", "duration": 2.0, "fps": 24.0},
         ranges=texts(QUANTITIES),
         measure=_measure,
+        outcome=outcome,
     )
 )

@@ -8,10 +8,12 @@ vertical at a height, board to its right, a bracket between them, a post behind,
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.engines import Rollout
 from worldsim.scene import Body, Box, Camera, Capsule, Law, Ring, Scenario, Scene, Sphere, State, register
 from worldsim.scene.body import Vector
 from worldsim_envs._common import (
@@ -207,6 +209,11 @@ def planned_event(scene: Scene) -> str | None:
     return flight_event(touch, start, velocity, ball.shape.extent, scene.duration)
 
 
+def outcome(rollout: Rollout) -> dict[str, Any]:
+    """Which event the shot was aimed at."""
+    return {"aim": planned_event(rollout.scene)}
+
+
 def _measure(scene: Scene) -> dict[str, list[float]]:
     (ball,) = moving(scene)
     assert ball.state is not None
@@ -232,5 +239,6 @@ register(
         },
         ranges=texts(QUANTITIES),
         measure=_measure,
+        outcome=outcome,
     )
 )

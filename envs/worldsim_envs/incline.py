@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from worldsim.engines import Rollout
 from worldsim.scene import Body, Box, Scenario, Scene, Sphere, State, register
 from worldsim.scene.body import Vector
 from worldsim.scene.checks import require
@@ -133,6 +135,12 @@ def slope_angle(scene: Scene) -> float:
     return 2 * math.asin(state.orientation[2])
 
 
+def outcome(rollout: Rollout) -> dict[str, Any]:
+    """Whether friction is too small to hold the box."""
+    box = rollout.scene.bodies[rollout.scene.index("box")]
+    return {"slips": box.friction < math.tan(slope_angle(rollout.scene))}
+
+
 def _measure(scene: Scene) -> dict[str, list[float]]:
     angle = slope_angle(scene)
     return {
@@ -150,5 +158,6 @@ register(
         parameters={"slip": None, "pixels": 64, "shading": "shaded", "duration": 2.0, "fps": 24.0},
         ranges=texts(QUANTITIES),
         measure=_measure,
+        outcome=outcome,
     )
 )

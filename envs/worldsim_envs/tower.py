@@ -7,9 +7,11 @@ all blocks above lies inside the patch where the two overlap: the faces can then
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from worldsim.engines import Rollout
 from worldsim.scene import Body, Box, Scenario, Scene, State, register
 from worldsim.scene.body import Vector
 from worldsim.scene.checks import require
@@ -167,6 +169,12 @@ def _stack(
     return blocks
 
 
+def outcome(rollout: Rollout) -> dict[str, Any]:
+    """Whether the tower stands by its support, and the margin in metres."""
+    margin = support_margin(moving(rollout.scene))
+    return {"stable": margin > 0, "support_margin": margin}
+
+
 def _measure(scene: Scene) -> dict[str, list[float]]:
     widths, densities = [], []
     for block in moving(scene):
@@ -192,5 +200,6 @@ register(
         },
         ranges=texts(QUANTITIES),
         measure=_measure,
+        outcome=outcome,
     )
 )

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+from worldsim.engines import get_engine
+from worldsim.scene import Sphere, make_scene
+from worldsim_envs import dominoes, hoop, incline, tower
 from worldsim_envs.exact import solve_exact
 from worldsim_envs.hoop import MAJOR, MINOR, RIM_HEIGHT, planned_event
 from worldsim_envs.incline import slope_angle
 from worldsim_envs.tower import is_stable, support_margin
-
-from worldsim.engines import get_engine
-from worldsim.scene import Sphere, make_scene
 
 mujoco = get_engine("mujoco")
 
@@ -39,13 +40,14 @@ def flight(scene, time):
 
 
 @pytest.mark.parametrize("planar_motion", [True, False])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("split", ["id", "ood"])
 @pytest.mark.parametrize("aim", ["rim", "board", "through", "side"])
 def test_hoop_aims_happen(aim, split, seed, planar_motion):
     scene = make_scene("hoop", seed, split, aim=aim, planar_motion=planar_motion)
-    assert planned_event(scene) == aim
     rollout = play(scene)
+    assert planned_event(scene) == aim
+    assert hoop.outcome(rollout) == {"aim": aim}
     onset, other, normal = first_contact(rollout, "ball")
     centre = flight(scene, onset)
     if aim == "board":
@@ -83,7 +85,9 @@ def drift(rollout, scene):
 def test_towers_stand_or_fall_as_told(stable, seed):
     scene = make_scene("tower", seed, split="id" if seed % 2 else "ood", stable=stable)
     assert is_stable(scene) == stable
-    moved = drift(play(scene), scene)[-1]
+    rollout = play(scene)
+    assert tower.outcome(rollout)["stable"] == stable
+    moved = drift(rollout, scene)[-1]
     size = scene.bodies[0].shape.half_extents[0]
     if stable:
         assert moved.max() < 0.005  # the start gaps close, contacts yield a little
@@ -110,16 +114,17 @@ def test_support_margin_of_a_hand_made_tower():
     assert support_margin(stack(0, 0.5, 1.5)) == pytest.approx(0.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_dominoes_all_fall(seed):
     scene = make_scene("dominoes", seed)
     rollout = play(scene)
-    dominoes = [i for i, b in enumerate(scene.bodies) if not b.static]
-    q = rollout.trajectory.orientation[-1, dominoes]
+    row = [i for i, b in enumerate(scene.bodies) if not b.static]
+    q = rollout.trajectory.orientation[-1, row]
     upright = 1 - 2 * (q[:, 1] ** 2 + q[:, 2] ** 2)
     assert (upright < math.cos(math.radians(45))).all()
+    assert dominoes.outcome(rollout) == {"fallen": 5, "dominoes": 5}
     # One after another: each has begun to lean before the next one does.
-    q = rollout.trajectory.orientation[:, dominoes]
+    q = rollout.trajectory.orientation[:, row]
     leaning = 1 - 2 * (q[..., 1] ** 2 + q[..., 2] ** 2) < math.cos(math.radians(10))
     begins = leaning.int().argmax(0)
     assert (begins.diff() > 0).all()
@@ -127,7 +132,7 @@ def test_dominoes_all_fall(seed):
 
 @pytest.mark.parametrize("split", ["id", "ood"])
 @pytest.mark.parametrize("shape", ["sphere", "box"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_occluder_hides_the_object_and_gives_it_back(shape, seed, split):
     scene = make_scene("occluder", seed, split, shape=shape)
     rollout = mujoco.simulate(scene)
@@ -151,6 +156,7 @@ def test_occluder_hides_the_object_and_gives_it_back(shape, seed, split):
 def test_incline_sticks_or_slips(slip, seed):
     scene = make_scene("incline", seed, slip=slip)
     rollout = play(scene)
+    assert incline.outcome(rollout) == {"slips": slip}
     angle, body = slope_angle(scene), scene.bodies[scene.index("box")]
     start = np.array(body.state.position)
     down = np.array([math.cos(angle), 0, -math.sin(angle)])
