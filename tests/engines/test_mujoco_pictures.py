@@ -38,7 +38,7 @@ def solid_scene(camera, **fields):
         Body("ball", Sphere(0.2), State((-0.7, 0, 0.9), linear_velocity=(0.4, 0, 1)), colour=(0.9, 0.1, 0.1)),
         Body("box", Box((0.15, 0.2, 0.1)), State((0.1, 0.2, 0.8), TILT), colour=(0.1, 0.8, 0.1)),
         Body("capsule", Capsule(0.1, 0.2), State((0.8, 0, 0.7), TILT), colour=(0.1, 0.1, 0.9)),
-        Body("ring", Ring(0.3, 0.05), State((0, 0.3, 1.6), TILT), colour=(0.8, 0.6, 0.1)),
+        Body("ring", Ring(0.3, 0.05), State((0, 1.0, 1.9), TILT), colour=(0.8, 0.6, 0.1)),
     )
     return Scene(bodies=bodies, camera=camera, duration=0.5, fps=12, **fields)
 
@@ -182,19 +182,40 @@ def test_a_trajectory_of_other_bodies_and_an_unknown_preset_are_refused():
 
 def _draw(queue):
     scene = solid_scene(CAMERAS[0])
-    queue.put(MujocoSimulator().simulate(scene).video.sum())
+    try:
+        queue.put(MujocoSimulator().simulate(scene).video.sum())
+    except RuntimeError as error:
+        queue.put(str(error))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_child_processes_draw_the_same_after_the_parent_drew(method):
-    expected = SIM.simulate(solid_scene(CAMERAS[0])).video.sum()
+def _draw_in(method):
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     child = context.Process(target=_draw, args=(queue,))
     child.start()
-    assert queue.get(timeout=120) == expected
+    result = queue.get(timeout=120)
     child.join(30)
     assert child.exitcode == 0
+    return result
+
+
+def test_a_spawned_child_draws_the_same_after_the_parent_drew():
+    expected = SIM.simulate(solid_scene(CAMERAS[0])).video.sum()
+    assert _draw_in("spawn") == expected
+
+
+def test_a_forked_child_draws_and_one_forked_too_late_says_so():
+    here = os.path.dirname(__file__)
+    code = (
+        f"import sys; sys.path.insert(0, {here!r})\n"
+        "from test_mujoco_pictures import CAMERAS, SIM, _draw_in, solid_scene\n"
+        "child = _draw_in('fork')\n"
+        "print(child == SIM.simulate(solid_scene(CAMERAS[0])).video.sum())\n"
+        "print(_draw_in('fork'))"
+    )
+    same, late = run(code).stdout.splitlines()
+    assert same == "True"
+    assert "forked after its parent had drawn" in late
 
 
 def run(code, **environment):

@@ -30,12 +30,18 @@ def make_current(width: int, height: int) -> None:
     """Make this process's OpenGL context current on the calling thread.
 
     Raises:
-        RuntimeError: Where no backend works, with each one's reason and the packages to install.
+        RuntimeError: Where no backend works, with each one's reason and the packages to install; or in a process
+            that was forked after its parent had drawn.
     """
     global _context, _owner
     if _context is not None and _owner == os.getpid():
         _context.make_current()
         return
+    if _context is not None:
+        raise RuntimeError(
+            "this process was forked after its parent had drawn, and OpenGL does not survive a fork: start workers by "
+            "spawn or forkserver, or fork them before the first picture"
+        )
     reasons = []
     for name in _candidates():
         try:
