@@ -16,22 +16,22 @@ from worldsim_envs.walker import BODY_LENGTH, NOSE, TAIL, TORSO_RADIUS, Walker, 
 if TYPE_CHECKING:
     from worldsim.engines import Rollout
 
+# Apart from each other and from the floors at 64 pixels.
 COATS: tuple[Vector, ...] = (
-    (0.80, 0.55, 0.25),
-    (0.45, 0.28, 0.16),
-    (0.22, 0.22, 0.25),
-    (0.92, 0.88, 0.80),
-    (0.78, 0.32, 0.12),
-    (0.50, 0.52, 0.58),
+    (0.85, 0.50, 0.12),
+    (0.40, 0.22, 0.10),
+    (0.14, 0.14, 0.17),
+    (0.97, 0.93, 0.84),
+    (0.72, 0.20, 0.08),
 )
 # The soft servos lag behind the script: walkers cover this share of the distance that the feet are told.
-TRACTION = 0.9
+TRACTION = 0.88
 
 QUANTITIES = {
     "size": Quantity(((0.9, 1.1),), ((0.8, 0.9), (1.1, 1.2)), "of the 0.45 m trunk"),
     "speed": Quantity(((1.1, 1.6),), ((0.8, 1.1), (1.6, 1.9)), "body lengths/s"),
     "angle": Quantity(((140.0, 180.0),), ((75.0, 140.0),), "degrees between the headings, 180 is head-on"),
-    "meeting": Quantity(((0.7, 1.1),), ((0.4, 0.7),), "s"),
+    "meeting": Quantity(((0.5, 0.8),), ((0.8, 1.2),), "s until the noses are due"),
     "offset": Quantity(((-0.03, 0.03),), ((-0.06, -0.03), (0.03, 0.06)), "m by which the paths miss, sideways"),
 }
 
@@ -81,7 +81,7 @@ def build(rng: np.random.Generator, split: str, *, pixels: int = 64, fps: float 
         programs.append(walker.controls(fps, math.ceil(duration * fps), start))
     rows = tuple(a + b for a, b in zip(*programs, strict=True))
     # Near enough to fill the picture's width with the start, and never so near that the fight is cropped.
-    distance = max(0.95, reach + 0.05) / math.tan(math.radians(20)) + 0.1
+    distance = max(0.85, reach + 0.05) / math.tan(math.radians(20)) + 0.1
     elevation, azimuth = float(rng.uniform(12, 25)), float(rng.uniform(-12, 12))
     camera = orbit_camera((0.0, 0.0, 0.22), distance, elevation, azimuth, pixels)
     return Scene(

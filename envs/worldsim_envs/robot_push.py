@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 TOLERANCE = 0.03
 # Table's sides as (low, high) in x and y, its depth, and half the edge of the target zone, metres.
 TABLE_X, TABLE_Y, TABLE_DEPTH = (-0.15, 0.62), (-0.45, 0.45), 0.04
-TARGET_HALF = 0.05
+TARGET_HALF = 0.06
 # The hand's path stays in this ring around the base, metres, and this sector, radians.
 NEAREST, FARTHEST, SECTOR = 0.17, 0.44, 0.9
 HOME = Pose((0.2, 0.0, 0.22), 0.0, 0.008)
 
 QUANTITIES = {
-    "half_edge": Quantity(((0.025, 0.032),), ((0.021, 0.025), (0.032, 0.037)), "m"),
+    "half_edge": Quantity(((0.032, 0.04),), ((0.027, 0.032), (0.04, 0.045)), "m"),
     "mass": Quantity(((0.1, 0.3),), ((0.05, 0.1), (0.3, 0.6)), "kg"),
     "friction": Quantity(((0.4, 0.7),), ((0.2, 0.4), (0.7, 1.0)), "of cube and table"),
     "distance": Quantity(((0.1, 0.16),), ((0.16, 0.2),), "m from cube to target"),
@@ -95,7 +95,7 @@ def expert(
     push = (goal - start) / np.linalg.norm(goal - start)
     facing = math.atan2(push[1], push[0])
     behind, touch = start - push * _clearance(half_edge), goal - push * (half_edge + FINGER_RADIUS)
-    low, high = min(0.02, 0.6 * half_edge), 0.12
+    low, high = 0.02, 0.13
 
     def at(point: np.ndarray, height: float) -> Pose:
         return Pose((float(point[0]), float(point[1]), height), facing, 0.006)
@@ -157,7 +157,7 @@ def build(rng: np.random.Generator, split: str, *, pixels: int = 64, fps: float 
     rows = math.ceil(duration * fps - 1e-9)
     program = expert(cube.state.position, target, half, fps, rows, duration)  # type: ignore[union-attr]
     camera = orbit_camera(
-        (0.2, 0.0, 0.1), 1.15, float(rng.uniform(36, 46)), float(rng.uniform(15, 50)), pixels, fov=42.0
+        (0.21, 0.0, 0.1), 1.05, float(rng.uniform(36, 46)), float(rng.uniform(15, 50)), pixels, fov=42.0
     )
     return Scene(
         bodies=(ground, *_table(target, drawn["friction"], WOOD, PALETTE[str(paints[1])]), cube, *arm),

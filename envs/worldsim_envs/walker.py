@@ -54,7 +54,6 @@ class Gait:
         frequency: Cycles a second.
         lift: Height of the swing, metres.
         height: Of the hips over the feet, metres.
-        lead: How far the middle of the stance lies ahead of the hip, metres.
         duty: Share of the cycle that a foot spends in stance.
     """
 
@@ -62,7 +61,6 @@ class Gait:
     frequency: float
     lift: float
     height: float
-    lead: float
     duty: float = 0.5
 
     def foot(self, phase: float) -> tuple[float, float]:
@@ -70,11 +68,11 @@ class Gait:
         stride = self.speed * self.duty / self.frequency
         phase = phase % 1.0
         if phase < self.duty:
-            return self.lead + stride * (0.5 - phase / self.duty), -self.height
+            return stride * (0.5 - phase / self.duty), -self.height
         swing = (phase - self.duty) / (1 - self.duty)
         # A cycloid: the foot leaves and lands with no speed against the hip's path.
         forward = swing - math.sin(2 * math.pi * swing) / (2 * math.pi)
-        return self.lead + stride * (forward - 0.5), -self.height + self.lift * math.sin(math.pi * swing) ** 2
+        return stride * (forward - 0.5), -self.height + self.lift * math.sin(math.pi * swing) ** 2
 
 
 def leg_angles(foot: tuple[float, float], upper: float, lower: float, bend: float) -> tuple[float, float]:
@@ -111,7 +109,7 @@ def trot(size: float, speed: float, fps: float) -> Gait:
     """
     in_range("walker.fps", fps, 16, 120)
     rows = 2 * round(fps / 6)
-    return Gait(speed, frequency=fps / rows, lift=0.04 * size, height=0.24 * size, lead=0.02 * size)
+    return Gait(speed, frequency=fps / rows, lift=0.05 * size, height=0.24 * size)
 
 
 @dataclass(frozen=True)
