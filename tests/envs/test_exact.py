@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worldsim_envs.exact import refusal, solve_exact
 
 from worldsim.scene import Body, Box, Camera, Capsule, Joint, Law, Plane, Scene, Sphere, State, make_scene
+from worldsim_envs.exact import refusal, solve_exact
 
 CAMERA = Camera(kind="orthographic", position=(0, -10, 0), target=(0, 0, 0), extent=40.0)
 
