@@ -115,7 +115,8 @@ def test_a_group_that_moves_as_one_is_rigid_and_a_slipping_link_is_not() -> None
     bodies = world([(Box((0.1, 0.1, 0.1)), False, "g"), (Sphere(0.2), False, "g"), (Sphere(0.1), False, None)])
     offset = torch.tensor([[0.0, 0, 0], [0.5, 0, 0], [3, 0, 0]], dtype=torch.float64)
     position = turning(offset, 4)[:, 0]
-    q = rotation.exponential(torch.linspace(0, 1, 4).double()[:, None] * torch.tensor([0.3, -1.0, 0.5]).double())
+    axis = torch.tensor([0.3, -1.0, 0.5], dtype=torch.float64)
+    q = rotation.exponential(torch.linspace(0, 1, 4, dtype=torch.float64)[:, None] * axis)
     base = motion([position[:, k] for k in range(3)], 0.1)
     moving = Trajectory(
         position,

@@ -10,6 +10,7 @@ from worldsim.physics.violations._permanence import permanence
 from worldsim.physics.violations._rigidity import group_rigidity, mask_moments, mask_rigidity, point_rigidity
 from worldsim.physics.violations._stillness import stillness
 from worldsim.physics.violations._teleport import teleport
+from worldsim.physics.violations._volume import penetration_volume
 from worldsim.physics.violations.result import Violation
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "observed_states",
     "pass_through",
     "penetration",
+    "penetration_volume",
     "permanence",
     "point_rigidity",
     "stillness",

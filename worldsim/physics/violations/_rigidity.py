@@ -161,16 +161,16 @@ def group_rigidity(trajectory: Trajectory, bodies: Bodies, rigid_groups: Sequenc
     pose = multiply(conjugate(turn), trajectory.orientation[..., link, :])
     shift = place - place[..., :1, :, :]
     twist = logarithm(multiply(pose, conjugate(pose[..., :1, :, :]).expand_as(pose)))
-    reach = per_body(_reach(bodies), trajectory)[..., link]
-    values = _length(shift) + _length(twist) * reach
+    size = per_body(reach(bodies), trajectory)[..., link]
+    values = _length(shift) + _length(twist) * size
     exists = present(trajectory)
     measurable = exists[..., base] & exists[..., link]
-    square = (shift.square().sum(-1) + (twist * reach[..., None]).square().sum(-1)) * measurable
+    square = (shift.square().sum(-1) + (twist * size[..., None]).square().sum(-1)) * measurable
     energy = square.sum((-1, -2)) / measurable.sum((-1, -2)).clamp_min(1)
     return settle("rigidity", "m", values, measurable, table, energy)
 
 
-def _reach(bodies: Bodies) -> Tensor:
+def reach(bodies: Bodies) -> Tensor:
     """(B, N) radius of the smallest ball around the centre that holds the body, metres; 0 for planes."""
     columns = []
     for i, kind in enumerate(bodies.kinds):
