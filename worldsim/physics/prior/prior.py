@@ -127,7 +127,7 @@ class PhysicsPrior(nn.Module):
         stepper = make_stepper(bodies, matter, start, self.config)
         plan = Plan(num_frames, dt, self.config.substeps(bodies, dt), self.config.checkpoint_frames)
         frames = roll_out(stepper, start, plan, actions, None if self.residual is None else self._residual(bodies))
-        result = Trajectory(*frames, presence=presence[:, None].expand(-1, num_frames, -1), dt=dt)
+        result = Trajectory(**frames._asdict(), presence=presence[:, None].expand(-1, num_frames, -1), dt=dt)
         if not compiling:
             check_finite_result(result)
         return result

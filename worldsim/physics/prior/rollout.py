@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from worldsim.physics import rotation
 from worldsim.physics.prior.state import State
+from worldsim.physics.prior.touch import Touch
 
 
 class Advanced(NamedTuple):
@@ -30,7 +31,9 @@ class Advanced(NamedTuple):
 
 
 class Stepper(Protocol):
-    """Advances M of a world's N bodies."""
+    """Advances M of a world's N bodies. Where `log` is a list, every step adds its contacts to it."""
+
+    log: list[Touch] | None
 
     def enter(self, state: State) -> State:
         """The moving part of a state of all bodies."""

@@ -90,7 +90,12 @@ class Surroundings:
 
 
 def collide(
-    state: State, apart: PairDistances, points: Points, pull: Pull, scene: Surroundings
+    state: State,
+    apart: PairDistances,
+    points: Points,
+    pull: Pull,
+    scene: Surroundings,
+    blows: list[tuple[Points, Tensor]] | None = None,
 ) -> tuple[State, Tensor]:
     """Let pairs that touch and approach collide, one after another until none approaches; fastest first.
 
@@ -106,6 +111,7 @@ def collide(
         points: Contact points at that state.
         pull: Tells rest from rebound.
         scene: The rest.
+        blows: Where given, gets the points and their (B, C) normal impulses of every collision.
 
     Returns:
         The state after, and which bodies (B, N) collided.
@@ -142,6 +148,8 @@ def collide(
             angular_velocity=state.angular_velocity + reply.spin,
         )
         state = advance(state, scene.matter, pull.free, still, -late, scene.gyroscopic)
+        if blows is not None:
+            blows.append((points, reply.normal_impulse.detach()))
         pushed = (active & (reply.normal_impulse.detach() > 0)).to(jac.ends.dtype)
         hit = hit | ((pushed[..., None] * jac.ends).sum(1) > 0)
     return state, hit

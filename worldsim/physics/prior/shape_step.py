@@ -20,6 +20,7 @@ from worldsim.physics.prior.resting import Solver, central_path
 from worldsim.physics.prior.rollout import Advanced
 from worldsim.physics.prior.shape_impact import TOUCHING, Pull, Surroundings, approach, collide, resting_speed
 from worldsim.physics.prior.state import State
+from worldsim.physics.prior.touch import Touch, touch_of
 
 # Newton steps on the detached time of impact.
 _NEWTON = 4
@@ -42,6 +43,7 @@ class ShapeStepper:
         self.pairs = collision_pairs(bodies)
         free = max(1, sum(not static for static in bodies.static))
         self.manifold = Manifold(bodies, matter, limit=10 * free)
+        self.log: list[Touch] | None = None
         self.gyroscopic = gyroscopic_bodies(matter, bodies.kinds, bodies.planar)
         self._around = Surroundings(
             measure=self._distances,
@@ -82,9 +84,13 @@ class ShapeStepper:
             if compiling or bool(near.any()):
                 points = self.manifold.points(state, apart)
                 force = Pull(pull, self.matter.gravity, self.rest_time)
-                state, hit = collide(state, apart, points, force, self._around)
+                blows: list[tuple[Points, Tensor]] | None = None if self.log is None else []
+                state, hit = collide(state, apart, points, force, self._around, blows)
+                for struck, impulse in blows or ():
+                    assert self.log is not None
+                    self.log.append(touch_of(struck, state.position, step - left, impulse, None))
                 touched = touched | hit
-                more_pull, more_twist = self._support(state, points, force, twist, left)
+                more_pull, more_twist = self._support(state, points, force, twist, left, step)
                 pull, twist = pull + more_pull, twist + more_twist
             wait = self._next_impact(state, apart, pull, twist, left)
             state = advance(state, self.matter, pull, twist, wait, self.gyroscopic)
@@ -108,7 +114,9 @@ class ShapeStepper:
     def _distances(self, state: State) -> PairDistances:
         return distances(self.bodies, state.position, state.orientation, self.pairs, check=False)
 
-    def _support(self, state: State, points: Points, force: Pull, twist: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+    def _support(
+        self, state: State, points: Points, force: Pull, twist: Tensor, left: Tensor, step: float
+    ) -> tuple[Tensor, Tensor]:
         """Accelerations that contacts at rest add over what is left of the step."""
         span = left.clamp_min(1e-7)[..., None]
         drag = self.matter.drag
@@ -124,6 +132,8 @@ class ShapeStepper:
         target = torch.where(gap > 0, -gap / span_points, (-0.1 * gap / span_points).clamp_max(0.3))
         jac = self._around.jacobian(state, points)
         reply = central_path(points, jac, velocity, spin, target, active, self.solver)
+        if self.log is not None:
+            self.log.append(touch_of(points, state.position, step - left, reply.normal_impulse, span_points))
         return reply.velocity / span, reply.spin / span
 
     @torch.no_grad()

@@ -36,10 +36,14 @@ class Struck:
     Attributes:
         arcs: The bent flights.
         supported: Whether some sphere may carry an acceleration by contact.
+        normal: (B, S, 3) of each impact, from the partner to the sphere.
+        push: (B, S) normal impulse, newton seconds; 0 where there was no impact.
     """
 
     arcs: Arcs
     supported: bool
+    normal: Tensor
+    push: Tensor
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -147,7 +151,7 @@ def strike(
     if spin_jump is not None:
         arcs = replace(arcs, spin=arcs.spin + spin_jump, turn=arcs.turn - tau * spin_jump)
     if not (some_rest or supported):
-        return Struck(arcs, False)
+        return Struck(arcs, False, normal, push[..., 0])
 
     # Acceleration: a body struck loses the support it had; one that comes to rest on its partner gains some.
     lost = active & ~rests
@@ -180,7 +184,7 @@ def strike(
         turn=arcs.turn + 0.5 * tau * tau * spin_change,
         spin_rate=arcs.spin_rate + spin_change,
     )
-    return Struck(arcs, True)
+    return Struck(arcs, True, normal, push[..., 0])
 
 
 def _partners(own: Tensor, world: SphereWorld, partner: Tensor) -> Tensor:

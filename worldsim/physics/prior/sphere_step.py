@@ -11,13 +11,14 @@ from torch import Tensor
 
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.prior.contact import Points, jacobian
-from worldsim.physics.prior.flight import basis
+from worldsim.physics.prior.flight import Basis, basis, travel
 from worldsim.physics.prior.matter import Matter, pair_mean
 from worldsim.physics.prior.resting import Solver, central_path
 from worldsim.physics.prior.rollout import Advanced
-from worldsim.physics.prior.sphere_impact import Free, strike
-from worldsim.physics.prior.spheres import Arcs, end_of_step, next_encounters, sphere_world
+from worldsim.physics.prior.sphere_impact import Free, Struck, strike
+from worldsim.physics.prior.spheres import Arcs, Encounters, end_of_step, next_encounters, sphere_world
 from worldsim.physics.prior.state import State
+from worldsim.physics.prior.touch import Touch, touch_of
 
 
 class SphereStepper:
@@ -38,6 +39,7 @@ class SphereStepper:
         self.world = sphere_world(bodies, matter, start.position, start.orientation)
         self.matter, self.solver, self.rounds, self.rest_time = matter, solver, rounds, rest_time
         self._planar = bodies.planar
+        self.log: list[Touch] | None = None
         order = self.world.spheres
         self._all = order == list(range(bodies.num_bodies))
         self._inverse_mass = self.world.constants[:, : len(order), 3:4]
@@ -78,6 +80,8 @@ class SphereStepper:
             struck = strike(arcs, world, meet, free, step, self.rest_time, supported)
             arcs, supported = struck.arcs, struck.supported
             last = torch.where(meet.active, meet.time, 0.0 if last is None else last)
+            if self.log is not None:
+                self.log.append(self._record(arcs, meet, struck))
             touched = meet.active if touched is None else touched | meet.active
             if k + 1 < self.rounds:
                 meet = next_encounters(arcs, world, last, step)
@@ -121,6 +125,10 @@ class SphereStepper:
         depth = points.gap
         target = torch.where(depth > 0, -depth / step, (-0.1 * depth / step).clamp_max(1.0))
         reply = central_path(points, jac, velocity, spin, target, points.valid, self.solver)
+        if self.log is not None:
+            span = torch.full_like(reply.normal_impulse, step)
+            centres = torch.cat([arcs.x, still], 1)
+            self.log.append(self._named(touch_of(points, centres, torch.zeros_like(span), reply.normal_impulse, span)))
         return Arcs(
             arcs.x,
             arcs.v,
@@ -129,6 +137,23 @@ class SphereStepper:
             arcs.spin,
             arcs.spin_rate + reply.spin[:, :num_spheres] / step,
         )
+
+    @torch.no_grad()
+    def _record(self, arcs: Arcs, meet: Encounters, struck: Struck) -> Touch:
+        """The impacts of a round; a pair of spheres is told once, by its first sphere."""
+        at = basis(meet.time, self.world.drag)
+        at = Basis(at.phi[..., None], at.psi[..., None], None if at.chi is None else at.chi[..., None])
+        where = arcs.x + travel(arcs.v, arcs.a, at)[0] - self.world.radius[..., None] * struck.normal
+        own = torch.arange(arcs.x.shape[1], device=arcs.x.device).expand_as(meet.partner)
+        twice = (meet.partner < own) & meet.active.gather(1, meet.partner.clamp_max(arcs.x.shape[1] - 1))
+        none = torch.zeros_like(struck.push)
+        valid = meet.active & ~twice
+        return self._named(Touch(meet.time, own, meet.partner, struck.normal, where, none, struck.push, none, valid))
+
+    def _named(self, touch: Touch) -> Touch:
+        """The record with places among all bodies."""
+        order = torch.tensor(self.world.spheres + self.world.planes, device=touch.a.device)
+        return touch._replace(a=order[touch.a], b=order[touch.b])
 
     def _points(self, arcs: Arcs, pressed: Tensor) -> Points:
         """Contact points of the pressed pairs; each pair of spheres once."""
