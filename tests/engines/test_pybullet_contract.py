@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from worldsim.engines import Simulator, get_engine
+from worldsim.engines.check import check_simulator
 from worldsim.scene import Actuator, Body, Box, Camera, Joint, Law, Plane, Robot, Scene, Sphere, State
 
 bullet = pytest.importorskip("pybullet")
@@ -31,6 +32,7 @@ def test_it_is_the_engine_called_pybullet_and_meets_the_protocol():
     assert isinstance(engine, Simulator)
     assert engine.name == "pybullet"
     assert engine.version.startswith("3.")
+    check_simulator(engine)
 
 
 def test_a_rollout_has_every_frame_of_every_body_and_starts_at_the_start():

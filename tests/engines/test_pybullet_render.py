@@ -160,3 +160,24 @@ def test_meshes_are_closed_outward_and_of_the_right_volume(shape):
     assert (np.einsum("fk,fk->f", normal, mesh.normals[mesh.faces].mean(1)) > 0).all()
     assert np.allclose(np.linalg.norm(mesh.normals, axis=-1), 1)
     assert edges.max() < len(mesh.vertices)
+
+
+def test_shadows_fall_on_the_floor_away_from_the_light_and_nowhere_else():
+    floor = Body("floor", Plane(5.0), State((0, 0, 0)), static=True, colour=(0.6, 0.6, 0.6))
+    above = Camera(position=(0.0, -0.01, 8.0), target=(0.0, 0.0, 0.0), up=(0, 1, 0), width=96, height=96)
+    scene = Scene((floor, ball("ball", (0.0, 0.0, 1.0), 0.3)), camera=above)
+    fast, standard, quality = (SIM.render(scene, start(scene), preset=p) for p in ("fast", "standard", "quality"))
+    v, u = np.mgrid[0:96, 0:96] + 0.5
+    # The floor's points by their pixels, and the centre of the ball's shadow: down the light from (-1, -2, 4).
+    x, y = (u - 48) / above.focal * 8.0, (48 - v) / above.focal * 8.0
+    towards = np.array([-1.0, -2.0, 4.0]) / math.sqrt(21)
+    point = np.stack([x, y, np.zeros_like(x)], -1) - [0, 0, 1.0]
+    miss = np.linalg.norm(point - (point @ towards)[..., None] * towards, axis=-1)
+    on_floor = standard.ids[0] == 1
+    for frames in (standard, quality):
+        ratio = frames.video[0].astype(float).sum(-1) / fast.video[0].astype(float).sum(-1)
+        shaded = on_floor & (miss < 0.2)
+        assert shaded.sum() > 20
+        assert np.allclose(ratio[shaded], 0.6, atol=0.02)
+        clear = on_floor & (miss > 0.45) & (np.hypot(x, y) > 0.6)
+        assert np.allclose(ratio[clear], 1.0, atol=0.01)

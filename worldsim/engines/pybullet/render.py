@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from worldsim.engines.pybullet.client import bullet, physics_client, to_bullet
 from worldsim.engines.pybullet.meshes import body_mesh
 from worldsim.engines.pybullet.optics import Optics, make_optics
+from worldsim.engines.pybullet.shadows import light_camera, lit_share
 from worldsim.engines.rollout import Frames
 from worldsim.physics.trajectory import Trajectory
-from worldsim.scene import Capsule, Ring, Scene, Sphere
+from worldsim.scene import Camera, Capsule, Ring, Scene, Sphere
 from worldsim.scene.checks import require
 
 
@@ -26,19 +27,22 @@ class Preset:
     """How much work goes into RGB; ids and depth are the same in all.
 
     Attributes:
-        shadow: Whether shaded scenes have shadows.
+        shadow: Edge of the shadow map in texels, 0 for no shadows.
         scale: Samples along each axis of a pixel.
     """
 
-    shadow: bool
+    shadow: int
     scale: int
 
 
-PRESETS = {"fast": Preset(False, 1), "standard": Preset(True, 1), "quality": Preset(True, 2)}
+PRESETS = {"fast": Preset(0, 1), "standard": Preset(256, 1), "quality": Preset(512, 2)}
 # Largest distance between a round outline and its drawn polygon, pixels.
 OUTLINE = 0.03
+TOWARDS_LIGHT = np.array([-1.0, -2.0, 4.0]) / math.sqrt(21)
+# Share of the colour that a shadow leaves.
+SHADE = 0.6
 LIGHT = {
-    "lightDirection": [-1.0, -2.0, 4.0],
+    "lightDirection": TOWARDS_LIGHT.tolist(),
     "lightColor": [1.0, 1.0, 1.0],
     "lightDistance": 10.0,
     "lightAmbientCoeff": 0.55,
@@ -108,18 +112,16 @@ class Stage:
                 uid, x.tolist() if is_there else self._off, to_bullet(q), physicsClientId=self.client
             )
 
-    def draw(
-        self, optics: Optics, scale: int, shadow: bool
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    def draw(self, optics: Optics, scale: int = 1) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
         """RGB (H, W, 3), ids (H, W) and depth in metres (H, W), all `scale` times finer."""
-        camera = self.scene.camera
+        camera = optics.camera
         width, height = camera.width * scale, camera.height * scale
         _, _, rgb, depth, seen = bullet.getCameraImage(
             width,
             height,
             optics.view,
             optics.projection,
-            shadow=int(shadow),
+            shadow=0,
             renderer=bullet.ER_TINY_RENDERER,
             physicsClientId=self.client,
             **LIGHT,
@@ -133,6 +135,15 @@ class Stage:
         else:
             colours = np.where(ids[..., None] > 0, colours, _palette(self.scene)[0])
         return colours, ids, metres
+
+    def shade(
+        self, rgb: NDArray[np.uint8], ids: NDArray[np.uint8], metres: NDArray[np.float32], light: Camera
+    ) -> NDArray[np.uint8]:
+        """Darken what the light does not reach."""
+        _, _, from_light = self.draw(make_optics(light))
+        share = lit_share(self.scene.camera, metres, light, from_light)
+        share = np.where(ids > 0, SHADE + (1 - SHADE) * share, 1.0)
+        return np.asarray(np.round(rgb * share[..., None]), dtype=np.uint8)
 
 
 def _palette(scene: Scene) -> NDArray[np.uint8]:
@@ -159,15 +170,20 @@ def paint(scene: Scene, trajectory: Trajectory, preset: str) -> Frames:
     video = np.zeros((*size, 3), np.uint8)
     ids, depth = np.zeros(size, np.uint8), np.zeros(size, np.float32)
     coarse, fine = make_optics(camera), make_optics(camera, choice.scale)
+    # Flat scenes are coloured by their ids, which shadows do not change.
+    texels = choice.shadow if scene.shading == "shaded" else 0
     with physics_client() as client:
         stage = Stage(client, scene, position)
         for k in range(trajectory.num_frames):
-            stage.pose(position[k], orientation[k], present[k].tolist())
-            # Flat scenes are coloured by their ids, which shadows do not change.
-            shadow = choice.shadow and scene.shading == "shaded"
-            video[k], ids[k], depth[k] = stage.draw(coarse, 1, shadow and choice.scale == 1)
+            there = present[k].tolist()
+            stage.pose(position[k], orientation[k], there)
+            rgb, number, metres = stage.draw(coarse)
+            ids[k], depth[k] = number, metres
             if choice.scale > 1:
-                rgb, _, _ = stage.draw(fine, choice.scale, shadow)
-                blocks = rgb.reshape(camera.height, choice.scale, camera.width, choice.scale, 3)
-                video[k] = np.round(blocks.mean(axis=(1, 3))).astype(np.uint8)
+                rgb, number, metres = stage.draw(fine, choice.scale)
+            light = light_camera(scene, position[k], there, TOWARDS_LIGHT, texels) if texels else None
+            if light is not None:
+                rgb = stage.shade(rgb, number, metres, light)
+            blocks = rgb.reshape(camera.height, choice.scale, camera.width, choice.scale, 3)
+            video[k] = np.round(blocks.mean(axis=(1, 3))).astype(np.uint8)
     return Frames(video, ids, depth)
