@@ -1,5 +1,28 @@
 """States to pixels and back: soft rasteriser, moments, readouts, tracker."""
 
+from worldsim.vision._refine import Refined, refine
+from worldsim.vision.moments import (
+    Harmonic,
+    Moments,
+    harmonic,
+    mask_moments,
+    planar_position,
+    sphere_position,
+    unproject,
+)
 from worldsim.vision.raster import Raster, View, rasterise
 
-__all__ = ["Raster", "View", "rasterise"]
+__all__ = [
+    "Harmonic",
+    "Moments",
+    "Raster",
+    "Refined",
+    "View",
+    "harmonic",
+    "mask_moments",
+    "planar_position",
+    "rasterise",
+    "refine",
+    "sphere_position",
+    "unproject",
+]

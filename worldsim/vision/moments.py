@@ -38,7 +38,7 @@ class Moments:
     border: Tensor
 
 
-def moments(masks: Tensor) -> Moments:
+def mask_moments(masks: Tensor) -> Moments:
     """Moments of soft or hard masks; differentiable, finite for empty masks.
 
     Angle = atan2(2 C01, C00 - C11) / 2 (Hu 1962, "Visual pattern recognition by moment invariants").
@@ -105,7 +105,7 @@ def harmonic(masks: Tensor, order: int = 4) -> Harmonic:
         raise ValueError(f"order: must be 2 or above, got {order!r}")
     masks = _weights(masks)
     height, width = masks.shape[-2:]
-    centre = moments(masks).centroid
+    centre = mask_moments(masks).centroid
     u = torch.arange(width, dtype=masks.dtype, device=masks.device) + 0.5 - centre[..., :1]
     v = torch.arange(height, dtype=masks.dtype, device=masks.device) + 0.5 - centre[..., 1:]
     u, v = (u / width)[..., None, :], (v / width)[..., :, None]

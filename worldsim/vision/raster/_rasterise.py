@@ -60,7 +60,8 @@ def rasterise(
     Rasterizer" (arXiv 1904.01786), with a fixed order by depth in place of their soft one. Outlines are exact for
     spheres, boxes, extruded polygons, capsules and rings in both kinds of view. Bodies whose centre is nearer than
     camera.near or farther than camera.far are not drawn (planes always are); nor, in perspective, is a sphere, box or
-    plane block that holds the eye.
+    plane block that holds the eye. A plane seen edge on by an orthographic camera shows as the half-space under it
+    (engines draw nothing there).
 
     Args:
         trajectory: (B, T, N, ...) or (T, N, ...).

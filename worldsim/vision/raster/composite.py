@@ -7,7 +7,7 @@ from torch import Tensor
 
 from worldsim.vision.raster.round import Rays
 
-AMBIENT, DIFFUSE = 0.4, 0.6
+AMBIENT, DIFFUSE = 0.5, 0.45
 
 
 def visibility(alpha: Tensor, depth: Tensor) -> Tensor:

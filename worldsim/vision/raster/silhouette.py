@@ -110,7 +110,7 @@ def convex_distance(points: Tensor, count: int, at: Tensor) -> Tensor:
     offset = ty * corner[..., 0] - tx * corner[..., 1]
     middle = tx * corner[..., 0] + ty * corner[..., 1] + length / 2
     with torch.no_grad():
-        lines = torch.stack([ty, -tx, torch.where(whole, -offset, -math.inf)], -1).flatten(1, 2)
+        lines = torch.stack([ty, -tx, torch.where(whole, -offset, -math.inf)], -1).detach().flatten(1, 2)
         best = arg_largest(torch.matmul(lines, at).unflatten(1, corner.shape[1:3]))
     nearest = [torch.gather(value, -1, best) for value in (tx, ty, offset, middle, length)]
     tx, ty, offset, middle, length = nearest
