@@ -117,13 +117,14 @@ class ContactSolver:
         self.normal_velocity = velocity[self.normal]
         self.slide = np.hypot(velocity[self.rub[0]], velocity[self.rub[1]])
 
-    def _solve(self, target: Array, slide: Array, rounds: int) -> None:
+    def _solve(self, target: Array, slide: Array, rounds: int, tolerance: float) -> None:
         """Change qvel so that contacts reach their target normal velocities, with friction.
 
         Args:
             target: (C,) metres a second; -inf leaves a contact out.
             slide: (R,) first guess of the sliding speeds that remain, metres a second.
             rounds: How often that guess may be corrected.
+            tolerance: Error in the normal velocity at which the guess is good enough, metres a second.
         """
         data, rate = self.data, 1.0 / self.step
         before = data.qvel.copy()
@@ -142,9 +143,10 @@ class ContactSolver:
             np.multiply(data.qacc, self.step, out=data.qvel)
             data.qvel += before
             self._measure()
-            if len(slide) == 0 or float((self.mu * np.abs(self.slide - slide) - 1e-3 * self.slide).max()) < 1e-5:
+            if len(slide) == 0 or float((self.mu * np.abs(self.slide - slide) - 1e-3 * self.slide).max()) < tolerance:
                 break
             slide = self.slide
+            data.qacc_warmstart[:] = data.qacc
         self.force += data.efc_force[self.normal]
 
     def impacts(self) -> NDArray[np.bool_] | None:
@@ -171,7 +173,7 @@ class ContactSolver:
             first = places[np.argmin(np.where(hits, self.normal_velocity, np.inf))]
             bounce = -self.restitution[first[0], first[1]] * self.normal_velocity
             target = np.where((places == first).all(axis=1) & touching, np.where(fast, bounce, 0.0), -np.inf)
-            self._solve(target, self.slide, rounds=30)
+            self._solve(target, self.slide, rounds=30, tolerance=1e-5)
 
     def resolve_rest(self) -> None:
         """Let no contact approach further than to the surface; push overlaps out gently."""
@@ -184,5 +186,5 @@ class ContactSolver:
         if (self.normal_velocity < target).any():
             # A resting or sliding contact slides on nearly as it did a step ago.
             known = len(self.rested_slide) == len(self.slide)
-            self._solve(target, self.rested_slide if known else self.slide, rounds=4)
+            self._solve(target, self.rested_slide if known else self.slide, rounds=4, tolerance=2e-4)
         self.rested_slide = self.slide
