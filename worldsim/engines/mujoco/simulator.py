@@ -68,7 +68,11 @@ class MujocoSimulator:
         )
 
     def simulate_batch(self, scenes: Sequence[Scene], threads: int = 1) -> list[Trajectory]:
-        """Play many scenes without rendering; the same trajectories as `simulate`, whatever the number of threads."""
+        """Play many scenes without rendering; the same trajectories as `simulate`, whatever the number of threads.
+
+        The law of impacts is decided in Python between MuJoCo's calls, so that threads take turns and gain little;
+        to use several cores, play in several processes.
+        """
         require("threads", "1 or more", threads >= 1, threads)
 
         def one(scene: Scene) -> Trajectory:
