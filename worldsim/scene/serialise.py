@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import types
@@ -62,10 +63,16 @@ def _build_shape(data: Any, where: str) -> Any:
     return _build_dataclass(SHAPES[kind], {k: v for k, v in data.items() if k != "kind"}, where)
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Types of a dataclass's fields; resolving them anew for every body took most of the time of reading a scene."""
+    return typing.get_type_hints(kind)
+
+
 def _build_dataclass(kind: type[T], data: Any, where: str) -> T:
     if not isinstance(data, dict):
         raise ValueError(f"{where}: must be an object, got {data!r}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(typing.cast(Any, kind))
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in data:
         if name not in fields:
