@@ -58,7 +58,7 @@ def run(config: Config) -> None:
             rollout = simulate(scene, preset=config.preset)
             path = folder / f"{scene.family}.mp4"
             write_video(path, rollout.video, scene.fps)
-            tiles.append(Tile(f"{scene.family}: {_told(rollout)}"[:150], _pictures(rollout)))
+            tiles.append(Tile(f"{scene.family}: {_told(rollout)}", _pictures(rollout)))
             lines.append((path, _told(rollout)))
         advance(len(scenes), len(scenes))
     sheet = folder / "sheet.png"

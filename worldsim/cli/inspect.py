@@ -103,6 +103,6 @@ def _draw(found: Survey, config: Config, path: Path) -> None:
         pictures = [*spread(rollout.video, config.frames), colour_ids(rollout.ids[middle]), depth]
         said = rollout.caption.get("prompt", "")
         label = f"{i}: {rollout.scene.family}, seed {rollout.scene.seed}. {said}"
-        tiles.append(Tile(label[:120], pictures))
+        tiles.append(Tile(label, pictures))
     title = f"{config.folder}: {config.frames} frames of each, then ids and depth of the middle one"
     draw_sheet(path, tiles, columns=1, height=112, title=title)

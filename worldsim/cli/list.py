@@ -30,6 +30,7 @@ class Config:
 
 
 EXAMPLES = ("worldsim list", "worldsim list hoop", "worldsim list sheet=sheet.png", "worldsim list --sheet sheet.png")
+THUMBNAIL = 96  # height of a picture on the sheet, pixels
 POSITIONAL = ("scene",)
 CHOICES = {"split": ("id", "ood")}
 
@@ -52,8 +53,10 @@ def run(config: Config) -> None:
     if config.sheet is not None:
         from worldsim.data.sheet import draw_sheet
 
-        tiles = family_tiles(list(families), config.split, config.seed)
-        draw_sheet(config.sheet, tiles, columns=2, height=96, title=f"{len(families)} families, split {config.split}")
+        tiles = family_tiles(list(families), config.split, config.seed, pixels=THUMBNAIL)
+        draw_sheet(
+            config.sheet, tiles, columns=2, height=THUMBNAIL, title=f"{len(families)} families, split {config.split}"
+        )
         console.print(f"drew {config.sheet}", soft_wrap=True)
 
 

@@ -161,8 +161,7 @@ def decode_rollout(
         members: Name to bytes; those that `parts` does not ask for may be missing.
         where: Names the rollout in errors, such as its shard and key.
         parts: Of PARTS, what to decode; None is everything. What is not decoded comes back empty: no frames in
-            pictures, a (0, N) trajectory is not possible so the start state stands in for it, no contacts, (0, 0)
-            actions, no text.
+            pictures, the start state alone as the trajectory, no contacts, (0, 0) actions, no text.
 
     Raises:
         DataError: Where a member is missing, damaged, of a newer version, or disagrees with the others.
@@ -197,7 +196,7 @@ def decode_rollout(
             video=part("video", lambda b, at: decode_video(b, at)[0], np.zeros((0, height, width, 3), np.uint8)),
             ids=part("ids", decode_ids, np.zeros((0, height, width), np.uint8)),
             depth=part("depth", decode_depth, np.zeros((0, height, width), np.float32)),
-            trajectory=part("trajectory", tensors, Trajectory.start_of([scene], torch.float64).map(lambda t: t[0])),
+            trajectory=part("trajectory", tensors, None) or _at_start(scene),
             contacts=part("contacts", contacts, Contacts.empty()),
             actions=part(
                 "actions", lambda b, at: decode_arrays(b, ("actions",), at)["actions"], np.zeros((0, 0), np.float32)
@@ -212,6 +211,11 @@ def decode_rollout(
         raise DataError(f"{where}/meta.json: must hold {error}, is missing; make the shard again") from None
     _check_agreement(rollout, meta, wanted, where)
     return rollout
+
+
+def _at_start(scene: Scene) -> Trajectory:
+    """The (1, N, ...) start states."""
+    return Trajectory.start_of([scene], torch.float64).map(lambda tensor: tensor[0])
 
 
 def _check_agreement(rollout: Rollout, meta: Mapping[str, Any], wanted: Collection[str], where: str) -> None:

@@ -13,7 +13,7 @@ from worldsim.data.files import PathLike, atomic_path
 
 UInt8 = NDArray[np.uint8]
 
-_GAP, _BACKGROUND, _INK = 4, (250, 250, 250), (30, 30, 30)
+_GAP, _BACKGROUND, _INK = 4, (228, 228, 228), (30, 30, 30)
 
 
 @dataclass(frozen=True)
