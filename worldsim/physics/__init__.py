@@ -49,3 +49,12 @@ __all__ = [
     "signed_distance",
     "violations",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """MujocoDynamics is loaded when it is asked for, so that importing physics loads no simulator."""
+    if name == "MujocoDynamics":
+        from worldsim.physics.mujoco_derivatives import MujocoDynamics
+
+        return MujocoDynamics
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
