@@ -7,7 +7,7 @@ from torch import Tensor
 
 from worldsim.physics.geometry.segments import on_segment
 from worldsim.physics.geometry.types import PointDistance
-from worldsim.physics.geometry.vectors import direction, dot, length_along, perpendicular, pick, tiny, unit_axis
+from worldsim.physics.geometry.vectors import direction, dot, length_along, pick, tiny, unit_axis
 
 
 def point_distance(
@@ -93,6 +93,3 @@ def polygon_distance(p: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
     distance, normal = length_along(pick(gaps, dot(gaps, gaps).detach().argmin(-1)), face)
     apart = (inside > 0) & (distance > tiny(p))
     return torch.where(apart, distance, inside), torch.where(apart[..., None], normal, face)
-
-
-__all__ = ["box_distance", "circle_distance", "perpendicular", "point_distance", "polygon_distance"]

@@ -53,7 +53,7 @@ def penetration_volume(trajectory: Trajectory, bodies: Bodies, cells: int = 16, 
     exists = present(trajectory)
     both = exists[..., measured.pairs[:, 0]] & exists[..., measured.pairs[:, 1]]
     energy = torch.where(both, values, 0.0).sum(-1).mean(-1)
-    return settle("penetration volume", "m^2" if bodies.planar else "m^3", values, both, measured.pairs, energy)
+    return settle("penetration_volume", "m^2" if bodies.planar else "m^3", values, both, measured.pairs, energy)
 
 
 def _overlap(

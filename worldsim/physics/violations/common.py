@@ -34,11 +34,8 @@ def vector_of(value: Tensor | tuple[float, float, float], trajectory: Trajectory
     return tensor if tensor.dim() == 1 else tensor[..., None, None, :]
 
 
-def per_body(table: Tensor, trajectory: Trajectory, own: int = 0) -> Tensor:
-    """A (B, N, ...) property of bodies with axes of one for frames, to go with (B, ..., T, N, ...) tensors.
-
-    `own` counts the property's axes after N.
-    """
+def per_body(table: Tensor, trajectory: Trajectory) -> Tensor:
+    """A (B, N, ...) property of bodies with axes of one for frames, to go with (B, ..., T, N, ...) tensors."""
     if table.shape[0] == 1:
         return table[0]
     between = trajectory.position.dim() - 3
