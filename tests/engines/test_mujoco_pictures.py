@@ -139,7 +139,9 @@ def test_presets_share_ids_and_depth_and_differ_in_light():
     assert np.array_equal(fast.depth, standard.depth)
     # Shadows darken some of the floor.
     floor = fast.ids == 1
-    assert standard.video[floor].mean() < fast.video[floor].mean() - 0.5
+    darker = fast.video[floor].astype(int) - standard.video[floor]
+    assert (darker > 30).sum() > 100
+    assert standard.video[floor].mean() < fast.video[floor].mean()
     again = SIM.simulate(scene, preset="fast")
     assert np.array_equal(again.video, fast.video)
 
