@@ -140,7 +140,8 @@ def _build(client: int, scene: Scene, root: str | None, first: list[Joint]) -> T
         links.append(Link(place, at, joint.kind, joint.axis, position, joint.reference, -anchor, joint, shape))
         index = len(links) - 1
         links += _pieces(place, index, rest)
-        waiting += [(child, index, anchor) for child in scene.joints if child.parent == joint.child]
+        # Bullet numbers links depth first.
+        waiting[:0] = [(child, index, anchor) for child in scene.joints if child.parent == joint.child]
     floating = not static and not scene.planar
     uid = bullet.createMultiBody(
         baseMass=scene.bodies[base].mass if floating else 0.0,
