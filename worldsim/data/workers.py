@@ -29,13 +29,14 @@ def _work(config: GenerateConfig, out: Path, channel: Connection) -> None:
     """Make the shards that the parent names until it names none. Graphics contexts begin and end in here."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    while (shard := channel.recv()) is not None:
-        try:
+    try:
+        while (shard := channel.recv()) is not None:
             generate_shard(config, out, shard, lambda number: channel.send(("rollout", number)))
-        except (GenerationError, DataError) as error:
-            channel.send(("error", type(error) is DataError, str(error)))
-            return
-        channel.send(("shard", shard))
+            channel.send(("shard", shard))
+    except (GenerationError, DataError) as error:
+        channel.send(("error", type(error) is DataError, str(error)))
+    except (EOFError, ConnectionError):
+        return  # the parent is gone; what is unfinished is made again by the next run
 
 
 @dataclass
