@@ -20,6 +20,8 @@ from worldsim.physics.prior.contact import Jacobian, Points
 # Relative residual at which the sweeps stop, and below which the Newton step also polishes the value.
 _DONE = 1e-6
 _CLOSE = 1e-3
+# Most Newton steps without gradient.
+_POLISH = 4
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Solver:
     """How contact impulses are found.
 
     Attributes:
-        sweeps: Most accelerated Jacobi sweeps; they stop early where nothing changes any more.
+        sweeps: Most accelerated Jacobi sweeps; they stop early where nothing changes any more. Up to 4 Newton steps
+            follow where they have not converged.
         kappa: Smoothing, metres squared a second squared: a mean square of velocity, whatever the masses.
         compliance: g over w: share of the inverse effective mass added to it.
     """
@@ -88,6 +91,7 @@ def central_path(
     problem = Problem(points.normal, points.friction, slide, target, on, jac, ease, solver.kappa)
     with torch.no_grad():
         found = _search(torch.zeros_like(points.normal), problem.sweep, solver.sweeps)
+        found = _polish(problem, found)
     impulse = found + _newton_step(problem, found)
     change = (jac.response @ impulse.flatten(1)[..., None]).view(batch, -1, 6)
     return Response(change[..., :3], change[..., 3:], (impulse * points.normal).sum(-1))
@@ -150,13 +154,14 @@ class Problem:
         return self.on[..., None, None] * (normal + torch.where(slips[..., None, None], slip, stick))
 
 
-def _newton_step(problem: Problem, found: Tensor) -> Tensor:
+def _newton_step(problem: Problem, found: Tensor, whole: bool = False) -> Tensor:
     """What one Newton step on the fixed point f = sweep(f) adds to the impulses found without gradient.
 
     With N the derivative of the sweep's projection, D its easing and J, R = M^-1 J^T, the step solves
     (1 - N D + N J R) delta = sweep(f) - f. It is reduced to the bodies' 6 N velocities y = R delta; a small epsilon on
     the left keeps it regular where points are redundant, as the four corners of a box are. The matrix is detached, so
-    that the step's derivative is that of the implicit function.
+    that the step's derivative is that of the implicit function. Where the impulses are far from the fixed point,
+    only the derivative is given, unless the `whole` step is asked for.
     """
     jac = problem.jac
     lack = problem.sweep(found) - found
@@ -179,7 +184,26 @@ def _newton_step(problem: Problem, found: Tensor) -> Tensor:
     step = (own @ lack[..., None]).squeeze(-1)
     motion = torch.linalg.solve(system, response @ step.flatten(1)[..., None])
     step = step - (pulled @ motion).view_as(step)
-    return torch.where(close, step, step - step.detach())
+    return step if whole else torch.where(close, step, step - step.detach())
+
+
+def _polish(problem: Problem, found: Tensor) -> Tensor:
+    """Newton steps on the fixed point, kept in those worlds where they bring the impulses nearer to it."""
+    left = _residual(problem, found)
+    for _ in range(_POLISH):
+        if not torch.compiler.is_compiling() and bool((left < _DONE).all()):
+            break
+        trial = found + _newton_step(problem, found, whole=True)
+        then = _residual(problem, trial)
+        better = then < left
+        found, left = torch.where(better, trial, found), torch.where(better, then, left)
+    return found
+
+
+def _residual(problem: Problem, found: Tensor) -> Tensor:
+    """(B, 1, 1) largest change by a sweep, relative to the largest impulse."""
+    size = found.abs().amax((-1, -2), keepdim=True) + torch.finfo(found.dtype).tiny
+    return (problem.sweep(found) - found).abs().amax((-1, -2), keepdim=True) / size
 
 
 def _search(impulse: Tensor, sweep: Callable[[Tensor], Tensor], limit: int) -> Tensor:

@@ -24,6 +24,8 @@ from worldsim.physics.prior.touch import Touch, touch_of
 
 # Newton steps on the detached time of impact.
 _NEWTON = 4
+# Most moments of impact in a step; what is left of the step then passes without looking for further ones.
+_MOMENTS = 8
 
 
 class ShapeStepper:
@@ -33,7 +35,7 @@ class ShapeStepper:
         bodies: Of the worlds.
         matter: Theirs under the law.
         solver: Of contact impulses and forces.
-        rounds: Most moments of impact of a world in a step.
+        rounds: Most collisions one after another at one moment.
         rest_time: A rebound whose flight would last less, in seconds, ends in rest.
     """
 
@@ -77,7 +79,7 @@ class ShapeStepper:
         if not self.pairs:
             pull, twist = self._free(state, wrench)
             return Advanced(advance(state, self.matter, pull, twist, left, self.gyroscopic), None, touched)
-        for _ in range(self.rounds):
+        for _ in range(min(self.rounds, _MOMENTS)):
             pull, twist = self._free(state, wrench)
             apart = self._distances(state)
             near = (apart.distance < TOUCHING) & self.manifold.touchable
