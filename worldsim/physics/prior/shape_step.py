@@ -14,6 +14,7 @@ from worldsim.physics.bodies import Bodies
 from worldsim.physics.geometry import PairDistances, collision_pairs, distances
 from worldsim.physics.prior.contact import Points, velocity_at
 from worldsim.physics.prior.dynamics import advance, gyroscopic_bodies, inverse_inertia_world
+from worldsim.physics.prior.flight import basis
 from worldsim.physics.prior.manifold import Manifold
 from worldsim.physics.prior.matter import Matter
 from worldsim.physics.prior.resting import Solver, central_path
@@ -122,8 +123,8 @@ class ShapeStepper:
         """Accelerations that contacts at rest add over what is left of the step."""
         span = left.clamp_min(1e-7)[..., None]
         drag = self.matter.drag
-        fade = 1.0 if drag is None else torch.exp(-drag[..., None] * span)
-        velocity = fade * state.linear_velocity + span * force.free
+        at = basis(span, None if drag is None else drag[..., None])
+        velocity = (1.0 if at.chi is None else at.chi) * state.linear_velocity + at.phi * force.free
         spin = state.angular_velocity + span * twist
         speed = (velocity_at(points, state.linear_velocity, state.angular_velocity) * points.normal).sum(-1)
         slow = speed.detach().abs() < resting_speed(points, force)
@@ -136,7 +137,7 @@ class ShapeStepper:
         reply = central_path(points, jac, velocity, spin, target, active, self.solver)
         if self.log is not None:
             self.log.append(touch_of(points, state.position, step - left, reply.normal_impulse, span_points))
-        return reply.velocity / span, reply.spin / span
+        return reply.velocity / at.phi, reply.spin / span
 
     @torch.no_grad()
     def _next_impact(self, state: State, apart: PairDistances, pull: Tensor, twist: Tensor, left: Tensor) -> Tensor:

@@ -80,7 +80,6 @@ def strike(
     """
     num_spheres = arcs.x.shape[1]
     own = torch.cat([arcs.x, arcs.v, arcs.a, arcs.spin, arcs.spin_rate], -1)
-    columns = own.shape[-1]
     other = _partners(own, world, meet.partner)
     mine = world.constants[:, :num_spheres]
     theirs = world.constants.gather(1, meet.partner[..., None].expand(-1, -1, mine.shape[-1]))
@@ -88,17 +87,7 @@ def strike(
 
     # Relative motion at the detached time of impact, then the time itself with its derivative: one Newton step.
     time = meet.time[..., None]
-    if world.drag is None:
-        relative = own - other[..., :columns]
-        at = basis(time, None)
-        shift, u = travel(relative[..., 3:6], relative[..., 6:9], at)
-        r, bending = relative[..., 0:3] + shift, relative[..., 6:9]
-    else:
-        drag, their_drag = world.drag[..., None], other[..., columns:]
-        shift, u = travel(own[..., 3:6], own[..., 6:9], basis(time, drag))
-        their_shift, their_u = travel(other[..., 3:6], other[..., 6:9], basis(time, their_drag))
-        bending = own[..., 6:9] - drag * u - other[..., 6:9] + their_drag * their_u
-        r, u = own[..., 0:3] + shift - other[..., 0:3] - their_shift, u - their_u
+    r, u, bending = _relative(own, other, time, world.drag)
     r = torch.where(active, r, 1.0)
     plane_normal = theirs[..., 0:3]
     is_plane = meet.partner[..., None] >= num_spheres
@@ -185,6 +174,43 @@ def strike(
         spin_rate=arcs.spin_rate + spin_change,
     )
     return Struck(arcs, True, normal, push[..., 0])
+
+
+def _relative(own: Tensor, other: Tensor, time: Tensor, drag: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Relative position, velocity and acceleration (B, S, 3) of each sphere and its partner at (B, S, 1) times."""
+    if drag is None:
+        relative = own - other[..., : own.shape[-1]]
+        shift, u = travel(relative[..., 3:6], relative[..., 6:9], basis(time, None))
+        return relative[..., 0:3] + shift, u, relative[..., 6:9]
+    mine, theirs = drag[..., None], other[..., own.shape[-1] :]
+    shift, u = travel(own[..., 3:6], own[..., 6:9], basis(time, mine))
+    their_shift, their_u = travel(other[..., 3:6], other[..., 6:9], basis(time, theirs))
+    bending = own[..., 6:9] - mine * u - other[..., 6:9] + theirs * their_u
+    return own[..., 0:3] + shift - other[..., 0:3] - their_shift, u - their_u, bending
+
+
+@torch.no_grad()
+def refine(arcs: Arcs, world: SphereWorld, meet: Encounters, step: float) -> Encounters:
+    """Newton steps on times of impact that next_encounters gave to second order: under drag or unequal accelerations.
+
+    The derivative of the one differentiated Newton step is only as good as the root it starts from.
+    """
+    num_spheres = arcs.x.shape[1]
+    own = torch.cat([arcs.x, arcs.v, arcs.a, arcs.spin, arcs.spin_rate], -1)
+    other = _partners(own, world, meet.partner)
+    theirs = world.constants.gather(1, meet.partner[..., None].expand(-1, -1, world.constants.shape[-1]))
+    reach = world.radius[..., None] + theirs[..., 5:6]
+    is_plane = meet.partner[..., None] >= num_spheres
+    time = meet.time[..., None]
+    for _ in range(3):
+        r, u, _ = _relative(own, other, time, world.drag)
+        normal = torch.where(is_plane, theirs[..., 0:3], r / _length(r))
+        closing = _dot(normal, u)
+        late = (_dot(normal, r) - reach) / torch.where(closing < -1e-9, closing, -1.0)
+        # A pair that overlaps from the start collides now, not when it would have met.
+        fits = meet.active[..., None] & (closing < -1e-9) & (late.abs() < 0.5 * step) & (time > 0)
+        time = torch.where(fits, time - late, time)
+    return replace(meet, time=time[..., 0])
 
 
 def _partners(own: Tensor, world: SphereWorld, partner: Tensor) -> Tensor:

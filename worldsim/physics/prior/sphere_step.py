@@ -15,7 +15,7 @@ from worldsim.physics.prior.flight import Basis, basis, travel
 from worldsim.physics.prior.matter import Matter, pair_mean
 from worldsim.physics.prior.resting import Solver, central_path
 from worldsim.physics.prior.rollout import Advanced
-from worldsim.physics.prior.sphere_impact import Free, Struck, strike
+from worldsim.physics.prior.sphere_impact import Free, Struck, refine, strike
 from worldsim.physics.prior.spheres import Arcs, Encounters, end_of_step, next_encounters, sphere_world
 from worldsim.physics.prior.state import State
 from worldsim.physics.prior.touch import Touch, touch_of
@@ -77,6 +77,8 @@ class SphereStepper:
         for k in range(self.rounds):
             if not compiling and not bool(meet.active.any()):
                 break
+            if supported or wrench is not None or world.drag is not None:
+                meet = refine(arcs, world, meet, step)
             struck = strike(arcs, world, meet, free, step, self.rest_time, supported)
             arcs, supported = struck.arcs, struck.supported
             last = torch.where(meet.active, meet.time, 0.0 if last is None else last)

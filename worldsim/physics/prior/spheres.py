@@ -96,7 +96,9 @@ def sphere_world(bodies: Bodies, matter: Matter, position: Tensor, orientation: 
     if matter.presence is not None:
         there = matter.presence > 0.5
         touchable = touchable & there[:, spheres, None] & there[:, None, order]
-    matters = [matter.inverse_mass, matter.inverse_inertia[..., 1], matter.size[..., 0]]
+    round_ones = torch.tensor([kind == "sphere" for kind in kinds], device=device)
+    radius = torch.where(round_ones, matter.size[..., 0], 0.0)
+    matters = [matter.inverse_mass, matter.inverse_inertia[..., 1], radius]
     matters += [matter.friction, matter.restitution]
     constants = torch.cat(
         [
