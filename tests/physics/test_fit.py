@@ -79,7 +79,7 @@ def test_mass_ratio_and_restitution_from_a_collision():
 
 
 def test_friction_from_a_slide():
-    prior = PhysicsPrior()
+    prior = PhysicsPrior(config=PriorConfig(max_step=0.05))
     seen, bodies, _ = truth(world(ball("a", 1, 0.5, (3, 0, 0), friction=0.2), floor(friction=0.2)), prior)
     found = identify(seen, bodies, ("friction",), law=wrong(friction=0.4), prior=prior)
     assert found.law.friction[0] == pytest.approx(0.2, rel=1e-2)

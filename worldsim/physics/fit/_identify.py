@@ -54,7 +54,7 @@ def identify(
 
     Args:
         observed: (B, T, N) positions, and orientations where turn_noise is given; velocities are not used. Presence 0
-            marks frames in which a body was not seen. float64 is advised.
+            marks frames in which a body was not seen. The fit runs in float64.
         bodies: Sizes, and matter that is not learned.
         learn: Law figures to find, out of gravity, restitution, friction, drag, mass (ratios to the first moving body).
         law: Guess of what is learned, truth of what is not.
@@ -67,7 +67,9 @@ def identify(
         ValueError: Where shapes or values make no sense, named.
     """
     _check(observed, bodies, noise)
-    law = law or default_law(bodies)
+    # Differences of roll-outs want double precision.
+    observed, bodies = observed.to(torch.float64), bodies.to(torch.float64)
+    law = (law or default_law(bodies)).to(torch.float64)
     packing = Packing.of(bodies, turn_noise is not None, tuple(learn))
     problem = Problem(observed, bodies, law, prior or PhysicsPrior(), packing, noise, turn_noise or 1.0)
     fit = fit_rollout(problem, iterations)

@@ -43,7 +43,10 @@ def project(
         (B, T, N) trajectory with the observed presence.
     """
     _check(observed, bodies, 1.0)
-    law = law or default_law(bodies)
+    dtype = observed.position.dtype
+    # Differences of roll-outs want double precision; casts pass gradients on.
+    observed, bodies = observed.to(torch.float64), bodies.to(torch.float64)
+    law = (law or default_law(bodies)).to(torch.float64)
     packing = Packing.of(bodies, turning, ())
     plain = observed.map(torch.Tensor.detach)
     # A hundredth of the smallest moving body: what tells a jump from noise while the horizon grows.
@@ -62,7 +65,7 @@ def project(
     position = rolled.position.clone()
     for k, axis in enumerate(packing.axes):
         position[:, :, dynamic, axis] = moved[..., k]
-    return Trajectory(
+    projected = Trajectory(
         position,
         rolled.orientation,
         rolled.linear_velocity,
@@ -70,6 +73,7 @@ def project(
         observed.presence,
         observed.dt,
     )
+    return projected.to(dtype)
 
 
 class _Implicit(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt over a batch of worlds, with Jacobians by forward-mode differentiation."""
+"""Levenberg-Marquardt over a batch of worlds, with Jacobians by batched central differences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 # (M, P) parameters, (M,) the world each row belongs to -> (M, R) residuals.
 Residual = Callable[[Tensor, Tensor], Tensor]
@@ -30,16 +29,22 @@ class Fit:
     converged: Tensor
 
 
-def jacobian(residual: Residual, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """Residuals (B, R) and their Jacobian (B, R, P): one forward pass over P copies of the batch, one tangent each."""
+@torch.no_grad()
+def jacobian(residual: Residual, theta: Tensor, step: float = 1e-6) -> tuple[Tensor, Tensor]:
+    """Residuals (B, R) and their Jacobian (B, R, P), by central differences over one batch of 2 P + 1 copies.
+
+    The prior's motion is smooth in its parameters between changes of the order of impacts, so that in float64 the
+    differences are good to about 1e-9; a batched roll-out costs little more than a single one, while torch's
+    forward-mode derivatives cost ten times as much for the same numbers.
+    """
     batch, width = theta.shape
-    copies = theta.detach().repeat_interleave(width, 0)
-    tangents = torch.eye(width, dtype=theta.dtype, device=theta.device).repeat(batch, 1)
-    world = torch.arange(batch, device=theta.device).repeat_interleave(width)
-    with forward_ad.dual_level():
-        value, slope = forward_ad.unpack_dual(residual(forward_ad.make_dual(copies, tangents), world))
-        slope = torch.zeros_like(value) if slope is None else slope
-    return value[::width].clone(), slope.unflatten(0, (batch, width)).mT.clone()
+    shift = step * (1 + theta.abs())
+    moves = torch.diag_embed(shift)  # (B, P, P)
+    copies = torch.cat([theta[:, None], theta[:, None] + moves, theta[:, None] - moves], 1).flatten(0, 1)
+    world = torch.arange(batch, device=theta.device).repeat_interleave(2 * width + 1)
+    values = residual(copies, world).unflatten(0, (batch, 2 * width + 1))
+    slope = (values[:, 1 : width + 1] - values[:, width + 1 :]) / (2 * shift[..., None])
+    return values[:, 0], slope.mT
 
 
 @torch.no_grad()
