@@ -8,8 +8,6 @@ step is taken again, shorter, so that it ends at the touch, and the impact is re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +15,7 @@ from worldsim.engines.mujoco.backend import mujoco
 from worldsim.engines.mujoco.contact import TOUCH, ContactSolver
 from worldsim.engines.mujoco.model import Compiled, compile_scene
 from worldsim.engines.mujoco.states import read_velocities, set_start
+from worldsim.engines.record import Touches
 from worldsim.engines.stepping import MAX_STEP, divide, tightest_pair
 from worldsim.scene import Scene
 
@@ -31,27 +30,6 @@ STILL = 1e-11
 RETRIES = 4
 # Steps are no shorter than this, seconds.
 SHORTEST = 1e-9
-
-
-@dataclass
-class Touches:
-    """What touched in one step, a row a contact point, for the record.
-
-    Attributes:
-        time: Seconds.
-        places: (C, 2) places of the two bodies in the scene.
-        distance: (C,) signed, metres.
-        normal: (C, 3) from the first to the second, world frame.
-        position: (C, 3) metres, world frame.
-        force: (C,) newtons.
-    """
-
-    time: float
-    places: NDArray[np.int64]
-    distance: Array
-    normal: Array
-    position: Array
-    force: Array
 
 
 class Player:

@@ -5,18 +5,16 @@ Poses go straight into the geoms' world frames, so that links need not obey thei
 
 from __future__ import annotations
 
-import atexit
-import os
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.engines.mujoco import context
 from worldsim.engines.mujoco.backend import mujoco
 from worldsim.engines.mujoco.model import Compiled, compile_scene
+from worldsim.engines.mujoco.screens import Screen, screen_for
+from worldsim.engines.mujoco.sun import shadow_volume
 from worldsim.engines.rollout import Frames
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Camera, Scene
@@ -40,49 +38,6 @@ class Preset:
 
 PRESETS = {"fast": Preset(0, 0), "standard": Preset(1024, 4), "quality": Preset(4096, 8)}
 HIDDEN = 5  # geom group that is never drawn
-KEPT_SCREENS = 4
-
-
-class _Screen:
-    """An offscreen buffer of one size and preset, with meshes and background of one model."""
-
-    def __init__(self, model: Any, width: int, height: int) -> None:
-        self.process = os.getpid()
-        self.handle = mujoco.MjrContext(model, int(mujoco.mjtFontScale.mjFONTSCALE_50))
-        self.handle.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
-        self.rect = mujoco.MjrRect(0, 0, width, height)
-
-    def free(self) -> None:
-        if self.process == os.getpid() and context.owned():
-            context.make_current(self.rect.width, self.rect.height)
-            self.handle.free()
-
-
-# Screens of scenes without meshes are alike but for size, preset and background, and are kept.
-_screens: OrderedDict[tuple[Any, ...], _Screen] = OrderedDict()
-
-
-def _close_screens() -> None:
-    while _screens:
-        _screens.popitem()[1].free()
-
-
-def _screen(model: Any, scene: Scene, preset: str) -> tuple[_Screen, bool]:
-    """A screen for the model, and whether it is kept for later."""
-    camera = scene.camera
-    context.make_current(camera.width, camera.height)
-    if not _screens:
-        atexit.register(_close_screens)
-    key = (os.getpid(), camera.width, camera.height, preset, scene.background)
-    if model.nmesh:
-        return _Screen(model, camera.width, camera.height), False
-    if key in _screens:
-        _screens.move_to_end(key)
-        return _screens[key], True
-    _screens[key] = _Screen(model, camera.width, camera.height)
-    while len(_screens) > KEPT_SCREENS:
-        _screens.popitem(last=False)[1].free()
-    return _screens[key], True
 
 
 def _dress(model: Any, scene: Scene, preset: str) -> None:
@@ -142,6 +97,7 @@ class Painter:
         # Where a geom sits in its body; the compiler may have moved a mesh to its principal axes.
         self.local_position = self.model.geom_pos.copy()
         self.local_turn = _matrices(self.model.geom_quat)
+        self.shadow = shadow_volume(scene)
 
     def paint(self, trajectory: Trajectory) -> Frames:
         """Draw the (T, N, ...) poses."""
@@ -156,16 +112,11 @@ class Painter:
         shape = (len(position), camera.height, camera.width)
         video, ids = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
         depth = np.empty(shape, np.float32)
-        screen, kept = _screen(self.model, self.scene, self.preset)
-        # Screens share one OpenGL context: each must be bound before it is drawn to.
-        mujoco.mjr_setBuffer(int(mujoco.mjtFramebuffer.mjFB_OFFSCREEN), screen.handle)
-        try:
-            for t in range(len(position)):
-                self._pose(centres[t], turns[t], present[t])
-                self._shoot(screen, video[t], ids[t], depth[t])
-        finally:
-            if not kept:
-                screen.free()
+        screen = screen_for(self.model, self.scene, self.preset)
+        screen.handle.shadowClip = self.shadow.radius
+        for t in range(len(position)):
+            self._pose(centres[t], turns[t], present[t])
+            self._shoot(screen, video[t], ids[t], depth[t])
         depth = np.where(ids == 0, np.float32(camera.far), _metres(depth, camera))
         return Frames(video, ids, depth)
 
@@ -177,12 +128,27 @@ class Painter:
             self.model, self.data, self.option, None, self.camera, int(mujoco.mjtCatBit.mjCAT_ALL), self.view
         )
         _aim(self.view, self.scene.camera)
+        self._set_sun()
         if self.scene.shading == "flat":
             for light in self.view.lights[: self.view.nlight]:  # emission alone: exactly the body's colour
                 light.ambient[:], light.diffuse[:], light.specular[:] = 0, 0, 0
 
+    def _set_sun(self) -> None:
+        """Put the sun where its shadow map covers the view, and take planes, which shade themselves, out of the map."""
+        if not PRESETS[self.preset].shadow:
+            return
+        for light in self.view.lights[: self.view.nlight]:
+            if light.castshadow:
+                # The map reaches over the camera's own near to far distance from here.
+                back = self.scene.camera.near + 2 * self.shadow.radius
+                light.pos[:] = self.shadow.centre - back * np.array(light.dir)
+        plane, decor = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtCatBit.mjCAT_DECOR)
+        for geom in self.view.geoms[: self.view.ngeom]:
+            if int(geom.type) == plane:
+                geom.category = decor
+
     def _shoot(
-        self, screen: _Screen, rgb: NDArray[np.uint8], ids: NDArray[np.uint8], depth: NDArray[np.float32]
+        self, screen: Screen, rgb: NDArray[np.uint8], ids: NDArray[np.uint8], depth: NDArray[np.float32]
     ) -> None:
         flags, names = self.view.flags, mujoco.mjtRndFlag
         colour, raw = np.empty_like(rgb), np.empty_like(depth)

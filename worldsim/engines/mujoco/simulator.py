@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from worldsim.engines.mujoco.backend import mujoco
 from worldsim.engines.mujoco.play import Player
-from worldsim.engines.mujoco.record import reduce_contacts
 from worldsim.engines.mujoco.render import PRESETS, Painter
 from worldsim.engines.mujoco.states import read_velocities
 from worldsim.engines.overlap import refuse_overlap
 from worldsim.engines.program import program, refuse_divergence
+from worldsim.engines.record import reduce_contacts
 from worldsim.engines.rollout import Frames, Rollout
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Scene
