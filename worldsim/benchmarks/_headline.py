@@ -1,0 +1,50 @@
+"""The headline: one number between 0 and 1 from all laws, floors and scales (DESIGN.md, "Claims that hold")."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Mapping
+from importlib import resources
+
+from worldsim.benchmarks.laws import Reading
+
+# Laws of one group stand for one kind of failure; the headline is the mean over groups, so that a kind with more laws
+# does not weigh more.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "contact": ("penetration", "pass_through"),
+    "body": ("rigidity", "permanence"),
+    "motion": ("teleport", "dynamics", "gravity", "energy", "momentum"),
+    "life": ("stillness",),
+}
+
+
+@functools.cache
+def scales() -> dict[str, float]:
+    """By law, what costs a factor e over the floor, in references: frozen from twins, by benchmarks.calibrate."""
+    text = resources.files("worldsim.benchmarks").joinpath("scales.json").read_text("utf-8")
+    return {law: float(value) for law, value in json.loads(text)["scales"].items()}
+
+
+def law_score(law: str, reading: Reading, floor: float, share_expected: float) -> float:
+    """exp(-max(0, value - floor) / scale) in references; nothing for what cannot be measured.
+
+    Where less than half of what a lawful video lets measure can be measured, the score falls in proportion, so that
+    hiding from the reader does not pay.
+    """
+    if reading.measurable == 0 or not math.isfinite(reading.value):
+        return 0.0
+    excess = max(0.0, reading.value - (floor if math.isfinite(floor) else 0.0)) / reading.reference
+    hidden = min(1.0, 2 * reading.measurable / share_expected) if share_expected > 0 else 1.0
+    return math.exp(-excess / scales()[law]) * hidden
+
+
+def headline(scores: Mapping[str, float], tracked: float) -> float:
+    """Mean over groups of the mean over laws that apply, times the share of objects that stay tracked."""
+    means = []
+    for laws in GROUPS.values():
+        applying = [scores[law] for law in laws if law in scores and math.isfinite(scores[law])]
+        if applying:
+            means.append(sum(applying) / len(applying))
+    return tracked * sum(means) / len(means) if means else float("nan")

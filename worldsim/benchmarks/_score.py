@@ -1,0 +1,203 @@
+"""ws.score: the physical violations of one video, of any origin."""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from worldsim.benchmarks._headline import headline, law_score
+from worldsim.benchmarks.existence import MIN_AREA, existence
+from worldsim.benchmarks.ground_truth import backdrop_of, ground_truth
+from worldsim.benchmarks.laws import Reading, read_laws
+from worldsim.benchmarks.result import Figure, Violations
+from worldsim.benchmarks.segment import ColourTracker, tracker_for
+from worldsim.benchmarks.track import Tracker, Tracks, UInt8, measure_tracks, outline
+from worldsim.benchmarks.video_input import load_masks, load_video
+from worldsim.benchmarks.world import World, read_motion, world_of, world_of_masks
+from worldsim.engines import Rollout
+from worldsim.physics.trajectory import Trajectory
+from worldsim.scene import Scene, Setup
+
+_CONTEXT = 4
+
+
+def score(
+    video: Any,
+    masks: Any = None,
+    scene: Scene | Rollout | None = None,
+    setup: Setup | None = None,
+    planar: bool | None = None,
+    fps: float | None = None,
+    context: int | None = None,
+    tracker: Tracker | None = None,
+) -> Violations:
+    """Measure how far a video breaks physical laws.
+
+    Three regimes (FIELD.md section 5), the one in force named in the result. "planar": an orthographic picture of a
+    planar world, from a planar scene or setup, or by planar=True, then in pixels. "scene": camera and sizes from one
+    or setup in space. "unknown": neither; overlap may be occlusion and lengths have no scale, so that only permanence
+    is judged.
+
+    Floors are what the ground-truth render of the scene reads by the same reader; with a setup only they come from a
+    table by regime and size; without either there is none, and the figure says so.
+
+    Args:
+        video: Array, tensor, list of frames, or path of a video, GIF or folder of frames; see load_video.
+        masks: Instance ids, k for bodies[k - 1]; see load_masks. Left out, a tracker finds them.
+        scene: That the video is meant to show (or its Rollout). It gives floors and the motion expected.
+        setup: The scene without its start, where that is not known.
+        planar: True for an orthographic picture of a planar world where neither scene nor setup is given.
+        fps: Frames a second; left out, the scene's or setup's, the file's, or 24.
+        context: How many frames were given to the model; the objects in them must stay. 4 where left out.
+        tracker: Finds objects where no masks are given; left out, the built-in one for flat and simply shaded video.
+
+    Returns:
+        Violations.
+
+    Raises:
+        ValueError: For bad input, both scene and setup, a planar flag that contradicts them, masks and a tracker, or a
+            video whose shape is not the camera's.
+    """
+    played = scene if isinstance(scene, Rollout) else None
+    scene = scene.scene if isinstance(scene, Rollout) else scene
+    if scene is not None and setup is not None:
+        raise ValueError("scene, setup: must not both be given, the scene tells what the setup does")
+    if masks is not None and tracker is not None:
+        raise ValueError("masks, tracker: must not both be given")
+    told = scene if scene is not None else setup
+    if told is not None and planar is not None and planar != told.planar:
+        raise ValueError(f"planar: must be {told.planar} as the scene or setup says, got {planar}")
+    given = load_video(video, fps if fps is not None or told is None else told.fps)
+    frames, height, width = given.frames.shape[:3]
+    if context is not None and not (isinstance(context, int) and 1 <= context <= frames):
+        raise ValueError(f"context: must be a whole number of frames from 1 to {frames}, got {context!r}")
+    world = None if told is None else world_of(told, height, width)
+    reader = _reader(told, world, masks, tracker)
+    num_ids = None if world is None else len(world.bodies)
+    ids = reader(given.frames) if masks is None else load_masks(masks, (frames, height, width), num_ids)
+    if masks is None:
+        ids = load_masks(ids, (frames, height, width), num_ids)
+    truth = None
+    if scene is not None:
+        truth = played if _fits(played, given.frames.shape, given.fps) else None
+        truth = truth or ground_truth(scene, height, width, frames, given.fps)
+    regime = "planar" if (told is not None and told.planar) or (told is None and planar) else "scene"
+    regime = "unknown" if told is None and not planar else regime
+    expected = None if truth is None else truth.trajectory
+    readings, tracks, world = judge(ids, world, regime, given.fps, expected)
+    floors: dict[str, Reading] = {}
+    first = None
+    if truth is not None:
+        true_ids = truth.ids if masks is not None else reader(truth.video)
+        floors, first, _ = judge(true_ids, world, regime, given.fps, expected)
+    table = _floor_table(regime, height) if truth is None and told is not None else {}
+    scores, figures = {}, {}
+    for law, reading in readings.items():
+        floor = floors[law].value if law in floors else table.get(law, float("nan")) * reading.reference
+        applies, reason = _applies(reading, floors.get(law), tracks, law)
+        share = floors[law].measurable if law in floors else 0.0
+        scores[law] = law_score(law, reading, floor, share) if applies else float("nan")
+        source = "scene" if law in floors else "table" if law in table else "none"
+        figures[law] = _figure(law, reading, floor, source, applies, reason, scores[law])
+    tracked = _tracked(tracks, first or tracks, world, context or min(_CONTEXT, frames))
+    return Violations(
+        figures=figures,
+        headline=headline(scores, tracked),
+        regime=regime,
+        reader="tracker" if masks is None else "masks",
+        tracked=tracked,
+        fps=given.fps,
+        notes=given.notes,
+        ids=ids,
+    )
+
+
+def judge(
+    ids: UInt8, world: World | None, regime: str, fps: float, expected: Trajectory | None
+) -> tuple[dict[str, Reading], Tracks, World]:
+    """All laws of a video whose masks are at hand; without a world, the masks make one."""
+    edges = outline(ids)
+    count = int(ids.max(initial=0)) if world is None else len(world.bodies)
+    tracks = measure_tracks(ids, count, edges)
+    world = world_of_masks(tracks) if world is None else world
+    placeable = regime != "unknown" and len(world.balls) > 0
+    motion = read_motion(tracks, edges, world, fps) if placeable else None
+    if expected is not None and expected.num_frames != tracks.num_frames:
+        raise ValueError(f"scene: must last {tracks.num_frames} frames as the video, got {expected.num_frames}")
+    return read_laws(tracks, world, motion, expected, regime), tracks, world
+
+
+def _reader(told: Scene | Setup | None, world: World | None, masks: Any, tracker: Tracker | None) -> Tracker:
+    if tracker is not None:
+        return tracker
+    if told is None or world is None or masks is not None:
+        return ColourTracker()
+    return tracker_for(world, backdrop_of(told, world.camera.height, world.camera.width))
+
+
+def _fits(rollout: Rollout | None, shape: tuple[int, ...], fps: float) -> bool:
+    return rollout is not None and rollout.video.shape == shape and abs(rollout.scene.fps - fps) < 1e-6
+
+
+def _applies(reading: Reading, floor: Reading | None, tracks: Tracks, law: str) -> tuple[bool, str]:
+    """Whether a law can be asked: by the ground truth where there is one, else by what the video first shows."""
+    if reading.regime_bars:
+        return False, reading.reason
+    if floor is not None:
+        return floor.measurable > 0, floor.reason or reading.reason
+    if law in ("penetration", "pass_through") and not reading.subjects:
+        return False, reading.reason
+    if law in ("dynamics", "gravity", "momentum") and reading.measurable == 0:
+        return False, reading.reason  # whether flight was due cannot be told without a scene
+    return tracks.num_objects > 0, reading.reason or ("" if tracks.num_objects else "no object is seen")
+
+
+def _figure(
+    law: str, reading: Reading, floor: float, source: str, applies: bool, reason: str, law_score: float
+) -> Figure:
+    entries = reading.entries
+    seen = np.isfinite(entries).any(-1)
+    worst = np.full(len(entries), np.nan)
+    if seen.any():
+        worst[seen] = np.nanmax(entries[seen], -1)
+    return Figure(
+        law=law,
+        value=reading.value,
+        unit=reading.unit,
+        reference=reading.reference,
+        floor=floor,
+        floor_source=source,
+        measurable=reading.measurable,
+        applies=applies,
+        reason=reason,
+        score=law_score,
+        per_frame=worst,
+        subjects=reading.subjects,
+        entries=entries,
+    )
+
+
+def _tracked(tracks: Tracks, first: Tracks, world: World, context: int) -> float:
+    """Mean over the objects of the context of the share of frames in which they exist; 0 where nothing is seen."""
+    objects = tuple(k for k in world.objects if first.area[:context, k].max(initial=0) >= MIN_AREA)
+    if not objects:
+        return 0.0
+    exists, known = existence(tracks, objects, world.behind)
+    return float((exists * known).mean())
+
+
+@functools.cache
+def _tables() -> dict[str, dict[str, dict[str, float]]]:
+    text = resources.files("worldsim.benchmarks").joinpath("floors.json").read_text("utf-8")
+    tables: dict[str, dict[str, dict[str, float]]] = json.loads(text)["floors"]
+    return tables
+
+
+def _floor_table(regime: str, height: int) -> dict[str, float]:
+    """Floors in references, from the nearest height in the table."""
+    rows = _tables().get(regime, {})
+    return rows[min(rows, key=lambda key: abs(int(key) - height))] if rows else {}

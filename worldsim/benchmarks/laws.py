@@ -1,0 +1,244 @@
+"""The laws asked of a video: what each one reads, and the one number that stands for a clip."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldsim.benchmarks.existence import existence
+from worldsim.benchmarks.track import Floats, Tracks
+from worldsim.benchmarks.world import Motion, World
+from worldsim.physics import violations
+from worldsim.physics.bodies import Bodies
+from worldsim.physics.trajectory import Trajectory
+from worldsim.physics.violations.result import Violation
+
+LAWS = (
+    *("penetration", "pass_through", "rigidity", "permanence", "teleport"),
+    *("dynamics", "gravity", "energy", "momentum", "stillness"),
+)
+_FLIGHT_SECONDS = 0.2  # either side of the instant whose acceleration is fitted
+_ENERGY_FRAMES = 6  # medians over as many on both sides: central differences smear an impact over two
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One law's figure before floor and headline.
+
+    Attributes:
+        value: In unit; NaN where nothing can be measured.
+        unit: Of value and entries.
+        reference: What stands for 1 in the headline, in unit.
+        measurable: Share of entries.
+        entries: (T, K), NaN where not measurable.
+        subjects: K names.
+        reason: Why nothing is measured, where nothing is.
+        regime_bars: Whether it is for want of knowledge about the geometry or the law, not for the video's sake.
+    """
+
+    value: float
+    unit: str
+    reference: float
+    measurable: float
+    entries: Floats
+    subjects: tuple[str, ...]
+    reason: str = ""
+    regime_bars: bool = False
+
+
+def barred(frames: int, unit: str, reason: str) -> Reading:
+    """A law that cannot be asked for want of knowledge."""
+    return Reading(float("nan"), unit, 1.0, 0.0, np.full((frames, 0), np.nan), (), reason, True)
+
+
+def read_laws(
+    tracks: Tracks, world: World, motion: Motion | None, expected: Trajectory | None, regime: str
+) -> dict[str, Reading]:
+    """All laws of one video.
+
+    Args:
+        tracks: Of the video.
+        world: It is judged in.
+        motion: Of what could be placed; None in the regime "unknown" and where there is nothing to place.
+        expected: (T, N) of all bodies of the world, for stillness.
+        regime: "planar", "scene" or "unknown".
+    """
+    frames = tracks.num_frames
+    result = {"permanence": _permanence(tracks, world)}
+    if motion is None:
+        why = (
+            "needs planar=True, a scene or a setup: overlap in the picture may be occlusion, and lengths have no scale"
+            if regime == "unknown"
+            else "no body of this world can be placed in space yet: free balls can"
+        )
+        for law in LAWS:
+            if law not in result:
+                result[law] = barred(frames, "", why)
+        return {law: result[law] for law in LAWS}
+    radius = _radius(world)
+    unit, trajectory, bodies = world.unit, motion.trajectory, motion.bodies
+    settled = Settler(world, motion, frames)
+    pairs = "no pair of bodies that can be placed"
+    result["penetration"] = settled(violations.penetration(trajectory, bodies), np.nanmax, unit, radius, pairs)
+    result["pass_through"] = settled(violations.pass_through(trajectory, bodies), np.nansum, "events", 1.0, pairs)
+    result["rigidity"] = _rigidity(tracks, world, motion, regime)
+    short = barred(frames, unit, "needs 4 frames")
+    result["teleport"] = (
+        settled(violations.teleport(trajectory), np.nanmax, unit, radius, "no body seen in four frames on end")
+        if frames >= 4
+        else short
+    )
+    result.update(_laws_of_motion(settled, world, trajectory, bodies, radius))
+    result["stillness"] = _stillness(settled, expected, radius)
+    return {law: result[law] for law in LAWS}
+
+
+@dataclass(frozen=True)
+class Settler:
+    """Turns a Violation into a Reading."""
+
+    world: World
+    motion: Motion
+    frames: int
+
+    def __call__(
+        self, violation: Violation, statistic: Callable[[Floats], object], unit: str, reference: float, reason: str
+    ) -> Reading:
+        """Only subjects that move count; the statistic is taken over (T, K) entries, NaN where not measurable."""
+        known = violation.measurable.numpy()
+        entries = np.where(known, violation.values.numpy(), np.nan)
+        subjects = [tuple(int(i) for i in row) for row in violation.subjects]
+        moving = [not s or any(not self._static(i) for i in s) for s in subjects]
+        entries, known = entries[:, moving], known[:, moving]
+        names = tuple(self.motion.name(self.world, s) for s, keep in zip(subjects, moving, strict=True) if keep)
+        value = float(np.asarray(statistic(entries))) if known.any() else float("nan")
+        share = float(known.mean()) if known.size else 0.0
+        return Reading(value, unit, reference, share, entries, names, "" if known.any() else reason)
+
+    def _static(self, place: int) -> bool:
+        return self.motion.bodies.static[place]
+
+
+def _worst_body(entries: Floats) -> float:
+    """The largest over bodies of the upper quartile over frames: one body that breaks a law for a while is enough."""
+    columns = [column[np.isfinite(column)] for column in entries.T]
+    return max(float(np.quantile(column, 0.75)) for column in columns if len(column))
+
+
+def _radius(world: World) -> float:
+    return min((world.bodies[k].shape.extent for k in world.balls), default=1.0)
+
+
+def _permanence(tracks: Tracks, world: World) -> Reading:
+    objects = world.objects
+    exists, known = existence(tracks, objects, world.behind)
+    presence = torch.from_numpy(exists.astype(np.float64))
+    # Bodies that are there at all are the yardstick, not the first frame, in which one may be missing.
+    whole = torch.cat([torch.ones_like(presence[:1]), presence])
+    blank = Trajectory.from_positions(torch.zeros(*whole.shape, 3, dtype=torch.float64), 1.0)
+    found = violations.permanence(dataclasses.replace(blank, presence=whole)).values[1:].numpy()
+    entries = np.where(known, found, np.nan)
+    value = float(np.nansum(entries)) if known.any() else float("nan")
+    names = tuple(world.bodies[k].name for k in objects)
+    reason = "" if known.any() else "no object was ever seen at 12 pixels or more"
+    return Reading(value, "object-frames", 3.0, float(known.mean()) if len(known) else 0.0, entries, names, reason)
+
+
+def _rigidity(tracks: Tracks, world: World, motion: Motion, regime: str) -> Reading:
+    """Planar: moments of whole masks against the first frame. In space: axes of a ball's outline."""
+    balls = world.balls
+    if regime == "planar":
+        masks = np.stack([tracks.ids == k + 1 for k in balls], 1).astype(np.float32)
+        covered = np.stack([tracks.neighbour[:, k, 1:].sum(-1) > 0 for k in balls], -1)
+        whole = torch.from_numpy(~tracks.border[:, list(balls)] & ~covered)
+        found = violations.mask_rigidity(torch.from_numpy(masks), whole)
+        entries = np.where(found.measurable.numpy(), found.values.numpy().astype(np.float64), np.nan)
+        entries[0] = np.nan  # the yardstick itself
+    else:
+        entries = np.stack([motion.registrations[k].stretch for k in balls], -1)
+    known = np.isfinite(entries)
+    judged = known.any()
+    value = _worst_body(entries) if judged else float("nan")
+    names = tuple(world.bodies[k].name for k in balls)
+    reason = "" if judged else "no ball is seen whole"
+    return Reading(value, "log ratio", 1.0, float(known.mean()), entries, names, reason)
+
+
+def _laws_of_motion(
+    settled: Settler, world: World, trajectory: Trajectory, bodies: Bodies, radius: float
+) -> dict[str, Reading]:
+    frames, law = settled.frames, world.law
+    names = ("dynamics", "gravity", "energy", "momentum")
+    if law is None:
+        return {name: barred(frames, "", "needs the law of a scene or setup") for name in names}
+    if frames < 5:
+        return {name: barred(frames, "", "needs 5 frames") for name in names}
+    flight = "no body is seen in free flight"
+    margin = 0.1 * radius  # a reader's error, within which bodies may touch unseen
+    residual = violations.dynamics_residual(trajectory, bodies, law.gravity, law.drag, margin=margin)
+    window = min(max(2, round(_FLIGHT_SECONDS / trajectory.dt)), (frames - 1) // 2)
+    fall = violations.gravity_error(trajectory, bodies, law.gravity, law.drag, window, margin)
+    pull = float(np.linalg.norm(law.gravity))
+    result = {
+        "dynamics": settled(residual, _worst_body, "m", radius, flight),
+        "gravity": settled(fall, _worst_body, "m/s^2", max(pull, 1.0), flight),
+    }
+    if world.driven:
+        why = "actuators put in energy and momentum that no picture shows"
+        return {**result, "energy": barred(frames, "", why), "momentum": barred(frames, "", why)}
+    drift = violations.momentum_drift(trajectory, bodies, law.gravity, law.drag, margin)
+    mass = bodies.mass[0] * ~torch.tensor(bodies.static)
+    size = float((mass * trajectory.linear_velocity.norm(dim=-1)).sum(-1).mean())
+    held = "no interval in which nothing touches a static body"
+    result["momentum"] = settled(drift, np.nanmean, "N s", max(size, 1e-9), held)
+    result["energy"] = _energy(trajectory, bodies, law.gravity)
+    return result
+
+
+def _energy(trajectory: Trajectory, bodies: Bodies, gravity: tuple[float, float, float]) -> Reading:
+    """Rise of the median energy from the _ENERGY_FRAMES before a frame to those from it on, as a share of the kinetic.
+
+    Energies are those of violations.mechanical_energy, with velocities from central differences; frame-to-frame gains
+    would be ruled by their noise, and by the dip that an impact leaves in them.
+    """
+    pull = torch.tensor(gravity, dtype=torch.float64)
+    moving = ~torch.tensor(bodies.static)
+    total = violations.mechanical_energy(trajectory, bodies, pull).sum(-1).numpy()
+    kinetic = violations.mechanical_energy(trajectory, bodies, torch.zeros(3, dtype=torch.float64)).sum(-1).numpy()
+    seen = (trajectory.presence[:, moving] > 0.5).all(-1).numpy()
+    frames, w = len(total), _ENERGY_FRAMES
+    entries = np.full((frames, 1), np.nan)
+    scale = max(float(np.quantile(kinetic, 0.75)), 1e-12)
+    for t in range(w, frames - w + 1):
+        if seen[t - w : t + w].all():
+            entries[t, 0] = max(0.0, np.median(total[t : t + w]) - np.median(total[t - w : t])) / scale
+    known = np.isfinite(entries)
+    value = float(np.nanmax(entries)) if known.any() else float("nan")
+    reason = "" if known.any() else f"needs {2 * w} frames on end in which all bodies are measured"
+    return Reading(value, "of kinetic energy", 1.0, float(known.mean()), entries, ("world",), reason)
+
+
+def _stillness(settled: Settler, expected: Trajectory | None, radius: float) -> Reading:
+    frames = settled.frames
+    if expected is None:
+        return barred(frames, "1", "needs a scene, whose motion is the yardstick")
+    # Paths over some frames at a time: from frame to frame a reader's noise is a path of its own.
+    stride = max(1, frames // 8)
+    chosen = torch.arange(0, frames, stride)
+    moving = [i for i, static in enumerate(settled.motion.bodies.static) if not static]
+    places = [settled.motion.places[i] for i in moving]
+    observed = settled.motion.trajectory.map(lambda x: x[chosen][:, moving])
+    wanted = expected.map(lambda x: x[chosen][:, places].double())
+    found = violations.stillness(observed, wanted, min_path=1.5 * radius)
+    coarse = np.where(found.measurable.numpy(), found.values.numpy(), np.nan)
+    entries = np.full((frames, coarse.shape[1]), np.nan)
+    entries[chosen.numpy()] = coarse
+    last = [column[np.isfinite(column)][-1] for column in coarse.T if np.isfinite(column).any()]
+    value = float(np.mean(last)) if last else float("nan")
+    names = tuple(settled.motion.name(settled.world, (i,)) for i in moving)
+    share = float(np.isfinite(coarse).mean())
+    return Reading(value, "1", 1.0, share, entries, names, "" if last else "no body is meant to go far")

@@ -1,0 +1,185 @@
+"""The built-in tracker of flat and simply shaded video: backdrop, colour classes, components, association."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
+
+from worldsim.benchmarks.track import Floats, UInt8
+from worldsim.benchmarks.world import World
+
+_NEW = 254  # most objects that ids can hold
+_MIN_PART = 4  # pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Backdrop:
+    """What is seen where no moving body is.
+
+    Attributes:
+        picture: (H, W, 3) RGB.
+        ids: (H, W) of static bodies.
+    """
+
+    picture: UInt8
+    ids: UInt8
+
+
+@dataclasses.dataclass(frozen=True)
+class ColourTracker:
+    """Finds objects that differ in colour from what is behind them.
+
+    Shading changes a colour's length more than its direction, so that classes go by direction. Objects of one colour
+    that touch are one component until they part; textured objects fall into several. Bring another Tracker for those.
+
+    Attributes:
+        threshold: Grey levels by which a channel must differ from the backdrop.
+        colours: (K, 3) from 0 to 1 of the objects to find, object k at row k - 1; left out, they are found.
+        labels: (K,) their ids.
+        backdrop: Left out, it is the colour that fills most of the picture or else the median over time.
+    """
+
+    threshold: int = 24
+    colours: tuple[tuple[float, float, float], ...] | None = None
+    labels: tuple[int, ...] = ()
+    backdrop: Backdrop | None = None
+
+    def __call__(self, frames: UInt8) -> UInt8:
+        """(T, H, W) ids."""
+        backdrop = self.backdrop or _backdrop(frames, self.threshold)
+        known = self.colours is not None
+        directions = _unit(np.asarray(self.colours, np.float64)) if known else self._classes(frames, backdrop)
+        kinds, members = _merge(directions)
+        labels = self.labels if known else ()
+        book = _Book([[labels[i] for i in group] for group in members] if known else [[] for _ in kinds], known)
+        result = np.repeat(backdrop.ids[None], len(frames), 0)
+        for t, frame in enumerate(frames):
+            ahead = self._foreground(frame, backdrop)
+            kind = np.full(frame.shape[:2], -1)
+            kind[ahead] = np.argmax(_unit(frame[ahead].astype(np.float64)) @ kinds.T, -1) if len(kinds) else -1
+            for index in range(len(kinds)):
+                book.assign(t, index, kind == index, result[t])
+        return result
+
+    def _foreground(self, frame: UInt8, backdrop: Backdrop) -> NDArray[np.bool_]:
+        gap = np.abs(frame.astype(np.int16) - backdrop.picture.astype(np.int16)).max(-1)
+        return np.asarray(gap > self.threshold, bool)
+
+    def _classes(self, frames: UInt8, backdrop: Backdrop) -> Floats:
+        """Directions of colours in what moves, the most frequent first, none within 12 degrees of another."""
+        pixels = [frame[self._foreground(frame, backdrop)] for frame in frames[:: max(1, len(frames) // 12)]]
+        found = np.concatenate(pixels).astype(np.float64)
+        if not len(found):
+            return np.zeros((0, 3))
+        coarse, counts = np.unique(np.round(_unit(found) * 12), axis=0, return_counts=True)
+        classes: list[Floats] = []
+        for i in np.argsort(-counts):
+            direction = _unit(coarse[i][None])[0]
+            if counts[i] >= max(_MIN_PART, 0.005 * len(found)) and all(direction @ c < 0.978 for c in classes):
+                classes.append(direction)
+        return np.array(classes).reshape(-1, 3)
+
+
+class _Book:
+    """Who is who: objects of each colour class, where they were and where they are bound for."""
+
+    def __init__(self, members: list[list[int]], fixed: bool) -> None:
+        self.members = members
+        self.fixed = fixed
+        self.place: dict[int, tuple[int, Floats, Floats, float]] = {}
+
+    def assign(self, t: int, kind: int, mask: NDArray[np.bool_], out: UInt8) -> None:
+        """Give the components of one class in one frame to its objects, and write their ids into `out`."""
+        parts, count = ndimage.label(mask, np.ones((3, 3), int))
+        if not count:
+            return
+        sizes = np.bincount(parts.ravel())[1:]
+        # Rims of blended pixels fall into stray classes; they are no objects.
+        big = [i for i in np.argsort(-sizes) if sizes[i] >= max(_MIN_PART, 0.05 * sizes.max())]
+        if self.fixed and len(self.members[kind]) == 1:
+            big = big[:1]
+        centres = np.array(ndimage.center_of_mass(mask, parts, [i + 1 for i in big]))
+        cost = np.array([[self._cost(t, own, c, sizes[i]) for own in self.members[kind]] for c, i in zip(centres, big)])
+        taken: dict[int, int] = {}
+        if cost.size:
+            for row, column in zip(*linear_sum_assignment(np.minimum(cost, 1e6))):
+                if cost[row, column] < 1e6:
+                    taken[row] = self.members[kind][column]
+        for row, i in enumerate(big):
+            own = taken.get(row)
+            if own is None:
+                own = self._new(kind)
+                if own is None:
+                    continue
+            out[parts == i + 1] = own
+            self._note(t, own, centres[row], float(sizes[i]))
+
+    def _new(self, kind: int) -> int | None:
+        used = sum(map(len, self.members))
+        if self.fixed or used >= _NEW:
+            return None
+        self.members[kind].append(used + 1)
+        return used + 1
+
+    def _cost(self, t: int, own: int, centre: Floats, size: float) -> float:
+        if own not in self.place:
+            return 1e3 if self.fixed else 1e6
+        last, place, velocity, area = self.place[own]
+        away = float(np.linalg.norm(place + velocity * (t - last) - centre))
+        # Without a list of objects, one that turns up far from where it is due is a new one.
+        reach = 3 * np.sqrt(area) + 0.1 * (t - last) * np.sqrt(area) + 4
+        if not self.fixed and away > reach:
+            return 1e6
+        return away + 4 * abs(float(np.log(size / area)))
+
+    def _note(self, t: int, own: int, centre: Floats, size: float) -> None:
+        velocity = np.zeros(2)
+        if own in self.place:
+            last, place, _, _ = self.place[own]
+            velocity = (centre - place) / max(1, t - last)
+        self.place[own] = (t, centre, velocity, size)
+
+
+def _unit(colours: Floats) -> Floats:
+    return np.asarray(colours / np.maximum(np.linalg.norm(colours, axis=-1, keepdims=True), 1e-9), np.float64)
+
+
+def _merge(directions: Floats) -> tuple[Floats, list[list[int]]]:
+    """Classes of colours that can be told apart (4 degrees), and who belongs to each."""
+    kinds: list[Floats] = []
+    members: list[list[int]] = []
+    for i, direction in enumerate(directions):
+        near = [j for j, kind in enumerate(kinds) if direction @ kind > 0.9976]
+        if near:
+            members[near[0]].append(i)
+        else:
+            kinds.append(direction)
+            members.append([i])
+    return np.array(kinds).reshape(-1, 3), members
+
+
+def _backdrop(frames: UInt8, threshold: int) -> Backdrop:
+    """One colour where it fills most of the picture, else the median over time."""
+    sample = frames[:: max(1, len(frames) // 15)]
+    coarse, counts = np.unique(sample.reshape(-1, 3) // 16, axis=0, return_counts=True)
+    common = coarse[np.argmax(counts)]
+    like = (sample // 16 == common).all(-1)
+    plain = np.median(sample[like], axis=0).astype(np.uint8)
+    median = np.median(sample, axis=0).astype(np.uint8)
+    near = (np.abs(median.astype(np.int16) - plain.astype(np.int16)).max(-1) <= threshold).mean()
+    picture = np.broadcast_to(plain, median.shape) if near > 0.5 and like.mean() > 0.5 else median
+    return Backdrop(np.ascontiguousarray(picture), np.zeros(median.shape[:2], np.uint8))
+
+
+def tracker_for(world: World, backdrop: Backdrop) -> ColourTracker:
+    """The tracker that knows which colours to look for."""
+    objects = world.objects
+    return ColourTracker(
+        colours=tuple(world.bodies[k].colour for k in objects),
+        labels=tuple(k + 1 for k in objects),
+        backdrop=backdrop,
+    )

@@ -1,0 +1,179 @@
+"""The world that a video is judged in, and its motion as read: balls registered, static bodies as given."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldsim.benchmarks.rays import fit_camera
+from worldsim.benchmarks.register import Registration, register_ball
+from worldsim.benchmarks.track import Flags, Floats, Outline, Tracks
+from worldsim.physics.bodies import Bodies
+from worldsim.physics.trajectory import Trajectory
+from worldsim.scene import Body, Camera, Law, Scene, Setup, Sphere, State
+
+_GAP = 8  # frames over which a covered disc is carried on in a straight line
+
+
+@dataclass(frozen=True)
+class World:
+    """What is known beforehand of what a video shows.
+
+    Attributes:
+        bodies: Body k - 1 has id k.
+        camera: Of the video's size.
+        planar: Whether all keep to the xz-plane.
+        law: None where it is not known.
+        unit: Of lengths, "m", or "px" where sizes come from the video itself.
+        jointed: Names of bodies that joints hold.
+        driven: Whether actuators put energy in.
+    """
+
+    bodies: tuple[Body, ...]
+    camera: Camera
+    planar: bool
+    law: Law | None
+    unit: str = "m"
+    jointed: tuple[str, ...] = ()
+    driven: bool = False
+
+    @property
+    def behind(self) -> tuple[int, ...]:
+        """Ids of static bodies, which a ball in space mostly stands in front of; in planar worlds nothing does."""
+        return () if self.planar else tuple(k + 1 for k, body in enumerate(self.bodies) if body.static)
+
+    @property
+    def balls(self) -> tuple[int, ...]:
+        """Places of the bodies that can be registered: free balls that are objects of their own."""
+        sizes = Counter(body.group for body in self.bodies if body.group is not None)
+        return tuple(
+            k
+            for k, body in enumerate(self.bodies)
+            if isinstance(body.shape, Sphere)
+            and not body.static
+            and body.name not in self.jointed
+            and (body.group is None or sizes[body.group] == 1)
+        )
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Places of the bodies that move."""
+        return tuple(k for k, body in enumerate(self.bodies) if not body.static)
+
+
+def world_of(told: Scene | Setup, height: int, width: int) -> World:
+    """The world of a scene or setup, seen at a video's size."""
+    jointed = {joint.child for joint in told.joints} | {j.parent for j in told.joints if j.parent is not None}
+    camera = fit_camera(told.camera, height, width)
+    return World(
+        told.bodies, camera, told.planar, told.law, jointed=tuple(sorted(jointed)), driven=told.robot is not None
+    )
+
+
+def world_of_masks(tracks: Tracks) -> World:
+    """A planar world in pixels, whose discs have the sizes that the video shows of them first.
+
+    Objects that are not seen whole, or are no discs where they are first seen, get a size of nothing but their area and
+    are left out of what needs registration by `disc_like`.
+    """
+    height, width = tracks.ids.shape[1:]
+    bodies = []
+    for k in range(tracks.num_objects):
+        whole = (tracks.area[:, k] > 0) & ~tracks.border[:, k] & (tracks.neighbour[:, k, 1:].sum(-1) == 0)
+        at = int(np.argmax(whole)) if whole.any() else int(np.argmax(tracks.area[:, k]))
+        radius = float(np.sqrt(max(tracks.area[at, k], 1.0) / np.pi))
+        round_ = bool(whole[at]) and disc_like(tracks.area[at, k], tracks.covariance[at, k])
+        group = None if round_ else "not round"
+        bodies.append(Body(f"object {k + 1}", Sphere(radius), State((0.0, 0.0, 0.0)), mass=radius**2, group=group))
+    camera = Camera("orthographic", (width / 2, -10.0, height / 2), (width / 2, 0.0, height / 2), extent=height)
+    camera = dataclasses.replace(camera, width=width, height=height)
+    jointed = tuple(body.name for body in bodies if body.group is not None)
+    return World(tuple(bodies), camera, True, None, unit="px", jointed=jointed)
+
+
+def disc_like(area: float, covariance: Floats) -> bool:
+    """Whether a mask's moments are those of a disc: both axes alike, and as wide as its area asks."""
+    low, high = np.linalg.eigvalsh(covariance)
+    return bool(area >= 12 and high / low < 1.35 and 0.85 < (low + high) / 2 / (area / (4 * np.pi)) < 1.15)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What the reader found of the bodies that can be placed.
+
+    Attributes:
+        places: (N',) places in World.bodies of the trajectory's bodies.
+        trajectory: (T, N'); presence tells where a body was measured, not whether it exists.
+        bodies: Of the same bodies.
+        registrations: By place, of the balls.
+    """
+
+    places: tuple[int, ...]
+    trajectory: Trajectory
+    bodies: Bodies
+    registrations: dict[int, Registration]
+
+    def name(self, world: World, entry: tuple[int, ...]) -> str:
+        """Names of a law's subject."""
+        return " / ".join(world.bodies[self.places[i]].name for i in entry) or "world"
+
+
+def read_motion(tracks: Tracks, edges: Outline, world: World, fps: float) -> Motion:
+    """Register all balls and put the static bodies beside them."""
+    frames = tracks.num_frames
+    found = {
+        k: register_ball(tracks, edges, k + 1, world.bodies[k].shape.extent, world.camera, world.planar, world.behind)
+        for k in world.balls
+    }
+    places = tuple(k for k, body in enumerate(world.bodies) if body.static or k in found)
+    position = np.zeros((frames, len(places), 3))
+    orientation = np.tile(np.array([1.0, 0, 0, 0]), (frames, len(places), 1))
+    presence = np.ones((frames, len(places)))
+    for column, k in enumerate(places):
+        state = world.bodies[k].state
+        if k in found:
+            position[:, column] = _filled(found[k].position)
+            presence[:, column] = found[k].measured
+            if world.planar:
+                presence[_hidden(tracks, k, found[k].measured), column] = 1
+        elif state is not None:
+            position[:, column], orientation[:, column] = state.position, state.orientation
+    plain = Trajectory.from_positions(torch.from_numpy(position), 1 / fps)
+    trajectory = dataclasses.replace(
+        plain, orientation=torch.from_numpy(orientation), presence=torch.from_numpy(presence)
+    )
+    return Motion(places, trajectory, _bodies(world, places), found)
+
+
+def _hidden(tracks: Tracks, k: int, measured: Flags) -> Flags:
+    """(T,) short gaps in which a disc is under another one: in a plane that is to be inside it, and must be judged."""
+    time, known = np.arange(len(measured)), np.flatnonzero(measured)
+    if len(known) < 2:
+        return np.zeros(len(measured), bool)
+    before = known[np.clip(np.searchsorted(known, time, "right") - 1, 0, None)]
+    after = known[np.clip(np.searchsorted(known, time), None, len(known) - 1)]
+    gap = ~measured & (before < time) & (time < after) & (after - before <= _GAP)
+    touching = tracks.neighbour[:, k, 1:].sum(-1) > 0
+    return np.asarray(gap & touching[before] & touching[after], bool)
+
+
+def _bodies(world: World, places: tuple[int, ...]) -> Bodies:
+    if not places:
+        raise ValueError("world: must have a body that can be placed, got none")
+    chosen = tuple(world.bodies[k] for k in places)
+    withheld = tuple(body if body.static else dataclasses.replace(body, state=None) for body in chosen)
+    setup = Setup(withheld, world.law or Law(), world.camera, 1.0, world.planar)
+    return Bodies.from_scenes([setup], dtype=torch.float64)
+
+
+def _filled(position: Floats) -> Floats:
+    """Straight lines over the gaps, whose values count for nothing but must be finite."""
+    known = np.isfinite(position[:, 0])
+    if not known.any():
+        return np.zeros_like(position)
+    time = np.arange(len(position))
+    return np.stack([np.interp(time, time[known], position[known, i]) for i in range(3)], -1)
