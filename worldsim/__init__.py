@@ -16,6 +16,7 @@ _PUBLIC = {
     "simulate": "worldsim._simulate",
     "Rollout": "worldsim.engines",
     "get_engine": "worldsim.engines",
+    "score": "worldsim.benchmarks",
 }
 _ROOMS = ("scene", "physics", "vision", "engines", "captions", "data", "diffusion", "models", "training", "benchmarks")
 
