@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worldsim.captions import LEVELS, check_captions, describe, extract_events, refer, resolve
+from worldsim.captions import LEVELS, Lexicon, check_captions, describe, extract_events
 from worldsim.captions.refer import COLOURS, colour_name
 from worldsim.captions.templates import TEMPLATES, Claim, read, sentences, write
 from worldsim.engines import get_engine
@@ -38,7 +38,7 @@ def kinds(rollout, subject):
 
 
 def told(rollout, level):
-    return [read(sentence, rollout.scene).kind for sentence in sentences(rollout.caption[level])]
+    return [read(sentence, Lexicon.of(rollout.scene)).kind for sentence in sentences(rollout.caption[level])]
 
 
 def test_a_box_falls_and_rests():
@@ -147,7 +147,7 @@ def test_a_wrong_order_is_caught():
 
 @pytest.mark.parametrize("kind", list(TEMPLATES))
 def test_every_template_reads_back(kind):
-    scene = box_and_ball().scene
+    words = Lexicon.of(box_and_ball().scene)
     claim = Claim(
         kind,
         subject="box" if any("{S}" in t for t in TEMPLATES[kind]) else "",
@@ -158,8 +158,8 @@ def test_every_template_reads_back(kind):
     )
     for seed in range(6):
         for lead in ("", "First,", "Then"):
-            text = write(claim, scene, np.random.default_rng(seed), lead)
-            assert read(sentences(text)[0], scene) == claim
+            text = write(claim, words, np.random.default_rng(seed), lead)
+            assert read(sentences(text)[0], words) == claim
 
 
 def test_expressions_tell_objects_apart():
@@ -168,15 +168,17 @@ def test_expressions_tell_objects_apart():
 
     red, blue = COLOURS["red"], COLOURS["blue"]
     scene = Scene((ball("a", -1, 0.2, red), ball("b", 0, 0.2, blue), ball("c", 0.5, 0.3, red), FLOOR), camera=CAMERA)
-    assert refer(scene, "b") == "blue ball"
-    assert refer(scene, "c") == "large red ball"
-    assert refer(scene, "a") == "small red ball"
+    words = Lexicon.of(scene)
+    assert words.refer("b") == "blue ball"
+    assert words.refer("c") == "large red ball"
+    assert words.refer("a") == "small red ball"
     same = Scene((ball("a", -1, 0.2, red), ball("b", 0, 0.2, red), ball("c", 0.7, 0.2, red)), camera=CAMERA)
-    names = {refer(same, name): name for name in "abc"}
+    words = Lexicon.of(same)
+    names = {words.refer(name): name for name in "abc"}
     assert len(names) == 3
-    assert all(resolve(same, expression) == name for expression, name in names.items())
+    assert all(words.resolve(expression) == name for expression, name in names.items())
     with pytest.raises(ValueError, match=r"stands for \['a', 'b', 'c'\]"):
-        resolve(same, "red ball")
+        words.resolve("red ball")
 
 
 @pytest.mark.parametrize("name", list(COLOURS))

@@ -2,6 +2,6 @@
 
 from worldsim.captions._describe import LEVELS, Finding, check_captions, describe
 from worldsim.captions.events import Event, extract_events
-from worldsim.captions.refer import refer, resolve
+from worldsim.captions.refer import Lexicon
 
-__all__ = ["LEVELS", "Event", "Finding", "check_captions", "describe", "extract_events", "refer", "resolve"]
+__all__ = ["LEVELS", "Event", "Finding", "Lexicon", "check_captions", "describe", "extract_events"]

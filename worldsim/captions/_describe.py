@@ -10,7 +10,7 @@ import numpy as np
 
 from worldsim.captions.events import Event, extract_events, moving, objects
 from worldsim.captions.proofs import direction_of, prove, start_velocity
-from worldsim.captions.refer import describe_object
+from worldsim.captions.refer import Lexicon
 from worldsim.captions.templates import FIRST, LAST, NEXT, Claim, read, sentences, write
 from worldsim.engines.rollout import Rollout
 
@@ -27,6 +27,7 @@ def describe(rollout: Rollout) -> Rollout:
     """
     scene = rollout.scene
     events = extract_events(rollout)
+    lexicon = Lexicon.of(scene)
     digest = hashlib.sha256(f"{scene.family}|{scene.seed}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     claims = {
@@ -43,7 +44,7 @@ def describe(rollout: Rollout) -> Rollout:
         lines = []
         for i, claim in enumerate(proven):
             lead = _lead(i, len(proven), rng) if level == "events" and len(proven) > 1 else ""
-            lines.append(write(claim, scene, rng, lead, "a" if level == "prompt" else "the"))
+            lines.append(write(claim, lexicon, rng, lead, "a" if level == "prompt" else "the"))
         caption[level] = " ".join(lines)
     return replace(rollout, events=[event.as_dict() for event in events], caption=caption)
 
@@ -116,7 +117,7 @@ def _quantities(rollout: Rollout) -> list[Claim]:
         mass = sum(scene.bodies[i].mass for i in members if not scene.bodies[i].static)
         claims.append(Claim("mass", name, number=round(mass, 2)))
         if len(members) == 1:
-            claims.append(Claim("width", name, number=round(2 * describe_object(scene, name).extent, 2)))
+            claims.append(Claim("width", name, number=round(2 * scene.bodies[members[0]].shape.extent, 2)))
         speed = float(np.linalg.norm(start_velocity(members, rollout)))
         claims.append(Claim("speed", name, number=round(speed, 2)))
     return claims
@@ -140,12 +141,13 @@ class Finding:
 def check_captions(rollout: Rollout) -> list[Finding]:
     """Read every sentence back and prove it from the states; sentences of the events level must also be in order."""
     findings = []
+    lexicon = Lexicon.of(rollout.scene)
     for level, text in rollout.caption.items():
         before = -math.inf
         for sentence in sentences(text):
             reason = ""
             try:
-                claim = read(sentence, rollout.scene)
+                claim = read(sentence, lexicon)
             except ValueError as error:
                 findings.append(Finding(level, sentence, str(error)))
                 continue

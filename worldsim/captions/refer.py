@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -48,12 +49,14 @@ class Description:
     side: float
 
 
+@lru_cache(maxsize=1024)
 def colour_name(colour: tuple[float, float, float]) -> str:
     """The nearest basic colour term, by Euclidean distance in CIE L*a*b*."""
     target = _lab(colour)
     return min(COLOURS, key=lambda name: math.dist(target, _lab(COLOURS[name])))
 
 
+@lru_cache(maxsize=1024)
 def _lab(colour: tuple[float, float, float]) -> tuple[float, float, float]:
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
     to_xyz = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
@@ -88,12 +91,54 @@ def _plain_noun(name: str) -> str:
     return " ".join(word.rstrip("0123456789") for word in words) or name
 
 
-def expressions(scene: Scene, name: str) -> list[str]:
-    """All forms without an article that could stand for the object, from short to long."""
-    own = describe_object(scene, name)
+@dataclass(frozen=True)
+class Lexicon:
+    """The words of one scene, worked out once.
+
+    Attributes:
+        scene: That is talked about.
+        descriptions: Object name to what it looks like.
+        forms: Object name to all forms without an article that could stand for it, from short to long.
+    """
+
+    scene: Scene
+    descriptions: dict[str, Description]
+    forms: dict[str, list[str]]
+
+    @staticmethod
+    def of(scene: Scene) -> Lexicon:
+        """The lexicon of a scene."""
+        descriptions = {name: describe_object(scene, name) for name in objects(scene)}
+        return Lexicon(scene, descriptions, {name: _forms(name, descriptions) for name in descriptions})
+
+    def refer(self, name: str) -> str:
+        """The shortest form that no other object of the scene shares; names where nothing else tells them apart."""
+        others = {form for other, forms in self.forms.items() if other != name for form in forms}
+        for form in self.forms[name]:
+            if form not in others:
+                return form
+        return f"{self.descriptions[name].noun} called {name}"
+
+    def resolve(self, expression: str) -> str:
+        """The one object that an expression stands for.
+
+        Raises:
+            ValueError: Where none or several do.
+        """
+        if " called " in expression:
+            name = expression.split(" called ")[1]
+            matches = [name] if name in self.forms else []
+        else:
+            matches = [name for name, forms in self.forms.items() if expression in forms]
+        if len(matches) != 1:
+            raise ValueError(f"caption: {expression!r} must stand for one object, stands for {matches}")
+        return matches[0]
+
+
+def _forms(name: str, descriptions: dict[str, Description]) -> list[str]:
+    own = descriptions[name]
     forms = [own.noun, f"{own.colour} {own.noun}"]
-    alike = [describe_object(scene, other) for other in objects(scene) if other != name]
-    twins = [d for d in alike if d.noun == own.noun and d.colour == own.colour]
+    twins = [d for other, d in descriptions.items() if other != name and d.noun == own.noun and d.colour == own.colour]
     if twins and all(own.extent >= SIZE_RATIO * d.extent for d in twins):
         forms.append(f"large {own.colour} {own.noun}")
     if twins and all(own.extent * SIZE_RATIO <= d.extent for d in twins):
@@ -107,31 +152,5 @@ def expressions(scene: Scene, name: str) -> list[str]:
 
 
 def _ordinal(number: int) -> str:
-    return {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth", 7: "seventh"}.get(
-        number, f"number {number}"
-    )
-
-
-def refer(scene: Scene, name: str) -> str:
-    """The shortest form that no other object of the scene shares; names where nothing else tells them apart."""
-    others = {form for other in objects(scene) if other != name for form in expressions(scene, other)}
-    for form in expressions(scene, name):
-        if form not in others:
-            return form
-    return f"{describe_object(scene, name).noun} called {name}"
-
-
-def resolve(scene: Scene, expression: str) -> str:
-    """The one object that an expression stands for.
-
-    Raises:
-        ValueError: Where none or several do.
-    """
-    if " called " in expression:
-        name = expression.split(" called ")[1]
-        matches = [name] if name in objects(scene) else []
-    else:
-        matches = [name for name in objects(scene) if expression in expressions(scene, name)]
-    if len(matches) != 1:
-        raise ValueError(f"caption: {expression!r} must stand for one object, stands for {matches}")
-    return matches[0]
+    words = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+    return words[number - 1] if number <= len(words) else f"number {number}"

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldsim.captions.refer import refer, resolve
-from worldsim.scene import Scene
+from worldsim.captions.refer import Lexicon
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "contact": ("{S} hits {O}", "{S} strikes {O}", "{S} makes contact with {O}"),
@@ -67,16 +66,16 @@ class Claim:
     time: float | None = None
 
 
-def write(claim: Claim, scene: Scene, rng: np.random.Generator, lead: str = "", article: str = "the") -> str:
+def write(claim: Claim, lexicon: Lexicon, rng: np.random.Generator, lead: str = "", article: str = "the") -> str:
     """One sentence with its full stop."""
     options = TEMPLATES[claim.kind]
     template = options[int(rng.integers(len(options)))]
     slots = {
-        "S": _with_article(article, refer(scene, claim.subject)) if claim.subject else "",
-        "O": _with_article(article, refer(scene, claim.other)) if claim.other else "",
+        "S": _with_article(article, lexicon.refer(claim.subject)) if claim.subject else "",
+        "O": _with_article(article, lexicon.refer(claim.other)) if claim.other else "",
         "N": "" if claim.number is None else f"{claim.number:.2f}",
         "D": claim.direction,
-        "L": _join([_with_article("a", refer(scene, name)) for name in claim.names]),
+        "L": _join([_with_article("a", lexicon.refer(name)) for name in claim.names]),
     }
     text = template.format(**slots)
     if claim.time is not None:
@@ -120,7 +119,7 @@ def sentences(text: str) -> list[str]:
     return [part.rstrip(".") for part in re.split(r"(?<=\.) (?=[A-Z])", text.strip()) if part]
 
 
-def read(sentence: str, scene: Scene) -> Claim:
+def read(sentence: str, lexicon: Lexicon) -> Claim:
     """The claim that a sentence makes.
 
     Raises:
@@ -140,11 +139,11 @@ def read(sentence: str, scene: Scene) -> Claim:
                 try:
                     return Claim(
                         kind,
-                        resolve(scene, slots["S"]) if slots.get("S") else "",
-                        resolve(scene, slots["O"]) if slots.get("O") else "",
+                        lexicon.resolve(slots["S"]) if slots.get("S") else "",
+                        lexicon.resolve(slots["O"]) if slots.get("O") else "",
                         float(slots["N"]) if slots.get("N") else None,
                         slots.get("D") or "",
-                        tuple(_list(slots["L"], scene)) if slots.get("L") else (),
+                        tuple(_list(slots["L"], lexicon)) if slots.get("L") else (),
                         time,
                     )
                 except ValueError as error:
@@ -152,6 +151,6 @@ def read(sentence: str, scene: Scene) -> Claim:
     raise ValueError(failure)
 
 
-def _list(text: str, scene: Scene) -> list[str]:
+def _list(text: str, lexicon: Lexicon) -> list[str]:
     items = re.split(r", | and ", text)
-    return [resolve(scene, re.sub(r"^an? ", "", item)) for item in items]
+    return [lexicon.resolve(re.sub(r"^an? ", "", item)) for item in items]

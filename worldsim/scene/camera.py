@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +62,16 @@ class Camera:
         side = np.cross(forward, self.up)
         require("camera.up", "across the line of sight", float(np.linalg.norm(side)) > 1e-6, self.up)
 
-    @property
+    @cached_property
     def rotation(self) -> Array:
         """(3, 3) rotation from world to camera axes: x right, y down, z forward, as in OpenCV."""
         forward = np.subtract(self.target, self.position)
         forward = forward / np.linalg.norm(forward)
         right = np.cross(forward, self.up)
         right = right / np.linalg.norm(right)
-        return np.stack([right, np.cross(forward, right), forward])
+        rotation = np.stack([right, np.cross(forward, right), forward])
+        rotation.flags.writeable = False
+        return rotation
 
     @property
     def focal(self) -> float:
