@@ -170,6 +170,7 @@ def test_checkpoints_change_neither_values_nor_gradients(scene):
         assert torch.allclose(plain, again, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", [spheres, mixed])
 def test_the_step_compiles_as_one_graph(scene):
     bodies, start, law = tensors(scene())
@@ -192,8 +193,8 @@ def test_a_learned_law_finds_gravity_and_restitution():
     truth = PhysicsPrior()(start, bodies, 12, 1 / 24, law=LawParameters(torch.tensor([0, 0, -9.0])))
     law = LearnedLaw(2, restitution=0.5, friction=0.3, mass=(1.0, 1.0), drag=0.01)
     prior = PhysicsPrior(law)
-    optimiser = torch.optim.Adam(law.parameters(), lr=0.03)
-    for _ in range(150):
+    optimiser = torch.optim.Adam(law.parameters(), lr=0.05)
+    for _ in range(80):
         optimiser.zero_grad()
         out = prior(start, bodies, 12, 1 / 24, check=False)
         (out.position - truth.position).square().mean().backward()
@@ -227,7 +228,7 @@ def test_defects_of_a_lawful_motion_vanish_where_they_are_valid(scene, velocitie
     # With velocities from differences, a frame next to an impact may still be off: the law does not know its moment.
     assert size.median() < 1e-8 if velocities == "differences" else size.max() < 1e-5
     wrong = defects(out, bodies, law=LawParameters(law.gravity * 1.5), velocities=velocities)
-    assert wrong.position.norm(dim=-1)[wrong.valid].mean() > 0.5 * 0.5 * G / 60**2
+    assert wrong.position.norm(dim=-1)[wrong.valid].mean() > 0.4 * 0.5 * G / 60**2
 
 
 def test_defects_of_a_body_at_rest_vanish():

@@ -95,7 +95,8 @@ class ShapeStepper:
                 touched = touched | hit
                 more_pull, more_twist = self._support(state, points, force, twist, left, step)
                 pull, twist = pull + more_pull, twist + more_twist
-            wait = self._next_impact(state, apart, pull, twist, left)
+            with torch.no_grad():
+                wait = self._next_impact(state, apart, pull, twist, left)
             state = advance(state, self.matter, pull, twist, wait, self.gyroscopic)
             left = left - wait
             if not compiling and not bool((left > 1e-9 * step).any()):
@@ -139,7 +140,6 @@ class ShapeStepper:
             self.log.append(touch_of(points, state.position, step - left, reply.normal_impulse, span_points))
         return reply.velocity / at.phi, reply.spin / span
 
-    @torch.no_grad()
     def _next_impact(self, state: State, apart: PairDistances, pull: Tensor, twist: Tensor, left: Tensor) -> Tensor:
         """Seconds (B, 1) to each world's next impact or the end of its step.
 
