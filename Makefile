@@ -30,7 +30,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: system lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 test-all: system lint
 	$(BIN)/pytest -m "slow or not slow" --timeout 3600

@@ -2,6 +2,7 @@
 
 from worldsim.physics import rotation, violations
 from worldsim.physics.bodies import Bodies
+from worldsim.physics.fit import Identified, identify, project
 from worldsim.physics.geometry import (
     PairDistance,
     PairDistances,
@@ -28,6 +29,7 @@ from worldsim.physics.trajectory import Trajectory, concatenate
 __all__ = [
     "Bodies",
     "Defects",
+    "Identified",
     "LawParameters",
     "LearnedLaw",
     "PairDistance",
@@ -43,8 +45,10 @@ __all__ = [
     "concatenate",
     "defects",
     "distances",
+    "identify",
     "pair_distance",
     "point_distance",
+    "project",
     "rotation",
     "signed_distance",
     "violations",
