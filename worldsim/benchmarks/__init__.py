@@ -1,9 +1,25 @@
 """Scores of generated video: metrics, violating twins, self-test and the report."""
 
 from worldsim.benchmarks._score import score
+from worldsim.benchmarks._self_test import Row, self_test
+from worldsim.benchmarks.report import Entry, write_report
 from worldsim.benchmarks.result import Figure, Violations
 from worldsim.benchmarks.segment import Backdrop, ColourTracker
 from worldsim.benchmarks.track import Tracker
 from worldsim.benchmarks.twins import KINDS, NotApplicable, violate
 
-__all__ = ["KINDS", "Backdrop", "ColourTracker", "Figure", "NotApplicable", "Tracker", "Violations", "score", "violate"]
+__all__ = [
+    "KINDS",
+    "Backdrop",
+    "ColourTracker",
+    "Entry",
+    "Figure",
+    "NotApplicable",
+    "Row",
+    "Tracker",
+    "Violations",
+    "score",
+    "self_test",
+    "violate",
+    "write_report",
+]

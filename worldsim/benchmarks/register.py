@@ -149,7 +149,7 @@ def _pixels_a_metre(camera: Camera, centre: Floats, planar: bool) -> Floats:
 
 
 def _sum(frame: NDArray[np.int64], values: Floats, frames: int) -> Floats:
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
     columns = [np.bincount(frame, flat[:, i], minlength=frames) for i in range(flat.shape[1])]
     return np.asarray(np.stack(columns, -1).reshape(frames, *values.shape[1:]), np.float64)
 

@@ -42,6 +42,7 @@ VERBS: dict[str, Verb] = {
     "list": Verb("worldsim.cli.list", "show the scenario families, their ranges and a sheet of thumbnails"),
     "simulate": Verb("worldsim.cli.simulate", "play scenes of a family and store the rollouts"),
     "inspect": Verb("worldsim.cli.inspect", "count, check and draw what a folder of rollouts holds"),
+    "bench": Verb("worldsim.cli.bench", "score videos for physical violations, or test the benchmark itself"),
     "replay": Verb("worldsim.cli.replay", "play a stored rollout or scene again, compare it, draw it better"),
     "demo": Verb("worldsim.cli.demo", "simulate a handful of families and draw a sheet of them"),
     "completion": Verb("worldsim.cli.completion", "print the tab completion script of a shell"),

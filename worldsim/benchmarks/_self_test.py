@@ -1,4 +1,4 @@
-"""The benchmark's own test: how often each law's violation is found on fresh scenes, and how often lawful motion is accused.
+"""The benchmark's own test: how often violations are found on fresh scenes, and how often lawful motion is accused.
 
 Every scene is played twice by different engines where both can: the second take is lawful and not the floor's own
 pixels, so that false alarms are real ones. Each law has one threshold above the floor, in references.
@@ -137,7 +137,7 @@ def second_take(rollout: Rollout, engine: str) -> Rollout | None:
 
 
 def excess(found: Violations, law: str) -> float:
-    """How far a figure lies above its floor, in references; infinite where the law applies but hides from the reader."""
+    """How far a figure lies above its floor, in references; infinite where an applying law cannot be read."""
     figure = found.figures[law]
     if figure.applies and figure.measurable == 0:
         return float("inf")
