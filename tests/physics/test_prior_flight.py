@@ -29,7 +29,9 @@ def test_fall_with_drag_is_the_closed_form(shape, c):
 
 
 def test_a_wrench_gives_force_over_mass_and_torque_over_inertia():
-    bodies, start, law = tensors(world(ball("a", (0, 0, 0), mass=2.0), box("b", (3, 0, 0), mass=2.0), gravity=(0, 0, 0)))
+    bodies, start, law = tensors(
+        world(ball("a", (0, 0, 0), mass=2.0), box("b", (3, 0, 0), mass=2.0), gravity=(0, 0, 0))
+    )
     wrench = torch.zeros(1, 10, 2, 6, dtype=D)
     wrench[..., 0], wrench[..., 4] = 3.0, 0.02
     out = PhysicsPrior()(start, bodies, 10, 0.1, actions=wrench, law=law)

@@ -29,7 +29,9 @@ def test_bounces_follow_the_closed_form(shape, dt):
     frames = round(2 / dt)
     out = play(world(body, floor()), 2.0, 1 / dt, **config)
     expected = [0.1 + height_of_bounces(1.0, 0.8, (k + 1) * dt) for k in range(frames)]
-    assert (out.position[0, :, 0, 2] - torch.tensor(expected, dtype=D)).abs().max() < (1e-9 if shape == "ball" else 2e-6)
+    assert (out.position[0, :, 0, 2] - torch.tensor(expected, dtype=D)).abs().max() < (
+        1e-9 if shape == "ball" else 2e-6
+    )
 
 
 def test_bounce_k_reaches_e_to_the_2k_h():
@@ -80,7 +82,10 @@ def test_gradients_through_bounces_match_the_closed_form():
 
 
 OBLIQUE = {
-    "discs": lambda: [ball("a", (0, 0, 0), (1, 0, 0.1), e=0.9, mu=0.3), ball("b", (0.5, 0, 0.13), mass=2, e=0.9, mu=0.3)],
+    "discs": lambda: [
+        ball("a", (0, 0, 0), (1, 0, 0.1), e=0.9, mu=0.3),
+        ball("b", (0.5, 0, 0.13), mass=2, e=0.9, mu=0.3),
+    ],
     "boxes": lambda: [
         box("a", (0, 0, 0), velocity=(1, 0, 0.1), q=about_y(0.3), spin=(0, 0.7, 0), restitution=0.9),
         box("b", (0.5, 0, 0.06), half=(0.1, 0.1, 0.15), q=about_y(-0.2), mass=2.0, restitution=0.9),

@@ -131,7 +131,7 @@ def collide(
             of_pair = _choose(torch.where(ready, -speed, 0.0), points, scene)
             if not compiling and not bool(of_pair.any()):
                 break
-        late = _delay(state, apart, of_pair, scene.manifold)
+        late = _delay(state, apart, of_pair, pull, scene.manifold)
         state = advance(state, scene.matter, pull.free, still, late, scene.gyroscopic)
         apart = scene.measure(state)
         points = scene.manifold.points(state, apart)
@@ -155,17 +155,33 @@ def collide(
     return state, hit
 
 
-def _delay(state: State, apart: PairDistances, chosen: Tensor, manifold: Manifold) -> Tensor:
-    """(B, N) seconds of value zero by which each body's collision comes later, with the derivative of its time."""
+def _delay(state: State, apart: PairDistances, chosen: Tensor, pull: Pull, manifold: Manifold) -> Tensor:
+    """(B, N) seconds of value zero by which each body's collision comes later, with the derivative of its time.
+
+    Pairs that overlap, or that are so slow that they are coming to rest, have no moment of impact: theirs is the
+    moment at hand, without derivative, which would grow as one over the approach.
+    """
     i, j = manifold.first, manifold.second
     with torch.no_grad():
         rate = approach(state, apart, manifold)
-        moving = chosen & (rate < -_STILL)
+        slow = torch.maximum(pair_rest_speed(apart, pull, manifold), torch.full_like(rate, _STILL))
+        meets = apart.distance.abs() < _arrival(apart.distance)
+        moving = chosen & meets & (rate < -slow)
         slope = torch.where(moving, -1 / torch.where(moving, rate, -1.0), 0.0)
     gap = torch.where(moving, apart.distance - apart.distance.detach(), 0.0)
     late = gap * slope
     each = torch.zeros_like(state.position[..., 0])
     return each.index_add(1, i, late).index_add(1, j, late)
+
+
+def pair_rest_speed(apart: PairDistances, pull: Pull, manifold: Manifold) -> Tensor:
+    """(B, P) as resting_speed, for the nearest points of each pair."""
+    i, j = manifold.first, manifold.second
+    relative = ((pull.free[:, i] - pull.free[:, j]) * apart.normal).sum(-1)
+    weight = torch.maximum(
+        (pull.gravity[:, i] * apart.normal).sum(-1).abs(), (pull.gravity[:, j] * apart.normal).sum(-1).abs()
+    )
+    return pull.rest_time * torch.maximum(relative, weight) / (2 * manifold.restitution.clamp_min(0.5))
 
 
 def approach(state: State, apart: PairDistances, manifold: Manifold) -> Tensor:

@@ -19,7 +19,15 @@ from worldsim.physics.prior.manifold import Manifold
 from worldsim.physics.prior.matter import Matter
 from worldsim.physics.prior.resting import Solver, central_path
 from worldsim.physics.prior.rollout import Advanced
-from worldsim.physics.prior.shape_impact import TOUCHING, Pull, Surroundings, approach, collide, resting_speed
+from worldsim.physics.prior.shape_impact import (
+    TOUCHING,
+    Pull,
+    Surroundings,
+    approach,
+    collide,
+    pair_rest_speed,
+    resting_speed,
+)
 from worldsim.physics.prior.state import State
 from worldsim.physics.prior.touch import Touch, touch_of
 
@@ -154,7 +162,7 @@ class ShapeStepper:
         wait = torch.where(speed < 0, 2 * room / (root - speed), (speed + root) / (-bend).clamp_min(tiny))
         resting = apart.distance < TOUCHING
         # A pair that touches is in the hands of the contact solver, unless it still approaches from a hair's breadth.
-        fast = speed < -self._resting_pair_speed(apart, pull)
+        fast = speed < -pair_rest_speed(apart, Pull(pull, self.matter.gravity, self.rest_time), self.manifold)
         valid = self.manifold.touchable & (room > 0) & (square >= 0) & (wait < left) & (~resting | fast)
         first, pair = torch.where(valid, wait, torch.inf).min(1, keepdim=True)
         any_due = first < left
@@ -180,11 +188,3 @@ class ShapeStepper:
         """(B, P) rate of the rate of each pair's distance by the accelerations of its witness points."""
         accelerations = state._replace(linear_velocity=pull, angular_velocity=twist)
         return approach(accelerations, apart, self.manifold)
-
-    def _resting_pair_speed(self, apart: PairDistances, pull: Tensor) -> Tensor:
-        i, j = self.manifold.first, self.manifold.second
-        relative = ((pull[:, j] - pull[:, i]) * apart.normal).sum(-1).abs()
-        weigh = (self.matter.gravity[:, i] * apart.normal).sum(-1).abs()
-        weigh = torch.maximum(weigh, (self.matter.gravity[:, j] * apart.normal).sum(-1).abs())
-        weight = torch.maximum(relative, weigh)
-        return self.rest_time * weight / (2 * self.manifold.restitution.clamp_min(0.5))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldsim.physics.prior.flight import basis, bend, press, travel
 from worldsim.physics.prior.matter import pair_mean
-from worldsim.physics.prior.spheres import Arcs, Encounters, SphereWorld
+from worldsim.physics.prior.spheres import TOUCHING, Arcs, Encounters, SphereWorld
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,10 @@ def strike(
         moving = active & (closing < -1e-9)
         late = gap / torch.where(moving, closing, -1.0)
         polish = moving & (late.abs() < 0.05 * step)
-        slope = torch.where(moving, 1 / torch.where(moving, closing, -1.0), 0.0)
+        # A pair that overlaps, or that is coming to rest, has no moment of impact to differentiate.
+        settles = 2 * closing.abs() < -rest_time * _dot(normal, bending)
+        meets = moving & (gap > -TOUCHING) & ~settles
+        slope = torch.where(meets, 1 / torch.where(moving, closing, -1.0), 0.0)
         kept = torch.where(polish, 0.0, gap)
     shift_time = -(gap - kept) * slope
     tau = time + shift_time
