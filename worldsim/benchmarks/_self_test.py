@@ -119,8 +119,11 @@ def fresh(family: str, seed: int, pixels: int, role: str) -> Rollout:
     """A scene of the family played by MuJoCo at this height of picture."""
     scene = make_scene(family, seed=seed, split="id", role=role)
     camera = scene.camera
-    size = {"height": pixels, "width": round(pixels * camera.width / camera.height)}
-    return get_engine("mujoco").simulate(dataclasses.replace(scene, camera=dataclasses.replace(camera, **size)))
+    return get_engine("mujoco").simulate(
+        dataclasses.replace(
+            scene, camera=dataclasses.replace(camera, height=pixels, width=round(pixels * camera.width / camera.height))
+        )
+    )
 
 
 def second_take(rollout: Rollout, engine: str) -> Rollout | None:

@@ -93,7 +93,7 @@ def read_laws(
         else short
     )
     result.update(_laws_of_motion(settled, world, trajectory, bodies, radius))
-    result["stillness"] = _stillness(settled, expected, radius)
+    result["stillness"] = _stillness(settled, expected, radius * (0.4 if regime == "planar" else 1.0))
     return {law: result[law] for law in LAWS}
 
 
@@ -222,7 +222,7 @@ def _energy(trajectory: Trajectory, bodies: Bodies, gravity: tuple[float, float,
     return Reading(value, "of kinetic energy", 1.0, float(known.mean()), entries, ("world",), reason)
 
 
-def _stillness(settled: Settler, expected: Trajectory | None, radius: float) -> Reading:
+def _stillness(settled: Settler, expected: Trajectory | None, min_path: float) -> Reading:
     frames = settled.frames
     if expected is None:
         return barred(frames, "1", "needs a scene, whose motion is the yardstick")
@@ -233,7 +233,7 @@ def _stillness(settled: Settler, expected: Trajectory | None, radius: float) -> 
     places = [settled.motion.places[i] for i in moving]
     observed = settled.motion.trajectory.map(lambda x: x[chosen][:, moving])
     wanted = expected.map(lambda x: x[chosen][:, places].double())
-    found = violations.stillness(observed, wanted, min_path=1.5 * radius)
+    found = violations.stillness(observed, wanted, min_path=min_path)
     coarse = np.where(found.measurable.numpy(), found.values.numpy(), np.nan)
     entries = np.full((frames, coarse.shape[1]), np.nan)
     entries[chosen.numpy()] = coarse

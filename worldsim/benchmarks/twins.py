@@ -230,15 +230,18 @@ def _energy(position: Tensor, presence: Tensor, rollout: Rollout, k: int, streng
 
 def _overlap(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
     """For five frames the body stands in its nearest partner; over four more on both sides it comes and goes."""
-    t, other, offset = _approach(rollout, position, k, strength)
+    t, other, offset = _approach(rollout, position, k, strength, room=3)
     away = (torch.arange(len(position), dtype=position.dtype) - t).abs()
     share = ((7 - away) / 5).clamp(0, 1)[:, None]
     position[:, k] += share * (position[:, other] + offset - position[:, k])
     return position, presence
 
 
-def _approach(rollout: Rollout, position: Tensor, k: int, strength: float) -> tuple[int, int, Tensor]:
-    """Frame and ball nearest to this one, and the offset at which the two overlap by the strength."""
+def _approach(rollout: Rollout, position: Tensor, k: int, strength: float, room: int) -> tuple[int, int, Tensor]:
+    """Frame and ball nearest to this one, and the offset at which the two overlap by the strength.
+
+    Both are in view for `room` frames on both sides.
+    """
     scene = rollout.scene
     own = scene.bodies[k].shape
     others = [i for i in _movers(rollout) if i != k and isinstance(scene.bodies[i].shape, Sphere)]
@@ -247,6 +250,9 @@ def _approach(rollout: Rollout, position: Tensor, k: int, strength: float) -> tu
     both = torch.tensor(
         np.stack([(rollout.ids == k + 1).any(axis=(1, 2)) & (rollout.ids == i + 1).any(axis=(1, 2)) for i in others])
     )
+    for _ in range(room):
+        shut = torch.zeros_like(both[:, :1])
+        both = both & torch.cat([both[:, 1:], shut], 1) & torch.cat([shut, both[:, :-1]], 1)
     gap = torch.stack([(position[:, k] - position[:, i]).norm(dim=-1) for i in others])
     gap = torch.where(both, gap, torch.inf)
     gap[:, :onset], gap[:, -10:] = torch.inf, torch.inf
@@ -261,7 +267,7 @@ def _approach(rollout: Rollout, position: Tensor, k: int, strength: float) -> tu
 
 def _through(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
     """The body flies straight through its nearest partner, from the side it comes from to the far side and back."""
-    t, other, offset = _approach(rollout, position, k, 0.0)
+    t, other, offset = _approach(rollout, position, k, 0.0, room=6)
     away = torch.arange(len(position), dtype=position.dtype) - t
     half = min(t - 2, len(position) - 3 - t, 10)
     _need(half >= 5, "there is no room before or after the meeting")
