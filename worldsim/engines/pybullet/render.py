@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from worldsim.engines.pybullet.client import bullet, physics_client, to_bullet
 from worldsim.engines.pybullet.meshes import body_mesh
 from worldsim.engines.pybullet.optics import Optics, make_optics
+from worldsim.engines.pybullet.rows import lent_numbers, lent_rows
 from worldsim.engines.pybullet.shadows import light_camera, lit_share
 from worldsim.engines.rollout import Frames
 from worldsim.physics.trajectory import Trajectory
@@ -85,15 +86,16 @@ class Stage:
         self.uids = []
         for place, body in enumerate(scene.bodies):
             mesh = body_mesh(body.shape, _segments(scene, place, positions[:, place]))
-            shape = bullet.createVisualShape(
-                bullet.GEOM_MESH,
-                vertices=mesh.vertices.tolist(),
-                indices=mesh.faces.ravel().tolist(),
-                normals=mesh.normals.tolist(),
-                rgbaColor=[*body.colour, 1.0],
-                specularColor=[1.0, 1.0, 1.0],
-                physicsClientId=client,
-            )
+            with lent_rows(mesh.vertices, mesh.normals) as (vertices, normals):
+                shape = bullet.createVisualShape(
+                    bullet.GEOM_MESH,
+                    vertices=vertices,
+                    indices=lent_numbers(mesh.faces),
+                    normals=normals,
+                    rgbaColor=[*body.colour, 1.0],
+                    specularColor=[1.0, 1.0, 1.0],
+                    physicsClientId=client,
+                )
             uid = bullet.createMultiBody(0, -1, shape, physicsClientId=client)
             if shape < 0 or uid < 0:
                 raise RuntimeError(f"engine pybullet: Bullet took no mesh for body[{body.name}]")
