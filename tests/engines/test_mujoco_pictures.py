@@ -206,6 +206,7 @@ def test_a_spawned_child_draws_the_same_after_the_parent_drew():
     assert _draw_in("spawn") == expected
 
 
+@pytest.mark.slow
 def test_a_forked_child_draws_and_one_forked_too_late_says_so():
     here = os.path.dirname(__file__)
     code = (
@@ -236,6 +237,7 @@ def test_the_backend_is_chosen_and_logged_and_a_given_one_is_kept():
     assert run(code, MUJOCO_GL="disable").stdout.strip() == "disable"
 
 
+@pytest.mark.slow
 def test_a_backend_that_fails_is_named_with_the_packages_to_install():
     code = (
         "import worldsim.engines.mujoco.context as c\n"
