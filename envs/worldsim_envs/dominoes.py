@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worldsim.engines import Rollout
 from worldsim.scene import Body, Box, Scenario, Scene, State, register
 from worldsim_envs._common import (
     REST_GAP,
@@ -21,6 +20,9 @@ from worldsim_envs._common import (
     shifted,
     texts,
 )
+
+if TYPE_CHECKING:
+    from worldsim.engines import Rollout
 
 HALF_HEIGHT, HALF_THICKNESS, HALF_WIDTH = 0.25, 0.05, 0.14
 DENSITY = 600.0

@@ -8,12 +8,11 @@ vertical at a height, board to its right, a bracket between them, a post behind,
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.engines import Rollout
 from worldsim.scene import Body, Box, Camera, Capsule, Law, Ring, Scenario, Scene, Sphere, State, register
 from worldsim.scene.body import Vector
 from worldsim_envs._common import (
@@ -31,6 +30,9 @@ from worldsim_envs._common import (
     texts,
 )
 from worldsim_envs._flight import Touch, first_touch, launch_velocity, position_at
+
+if TYPE_CHECKING:
+    from worldsim.engines import Rollout
 
 Array = NDArray[np.float64]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worldsim.engines import Rollout
 from worldsim.scene import Body, Box, Scenario, Scene, Sphere, State, register
 from worldsim.scene.body import Vector
 from worldsim.scene.checks import require
@@ -26,6 +25,9 @@ from worldsim_envs._common import (
     shifted,
     texts,
 )
+
+if TYPE_CHECKING:
+    from worldsim.engines import Rollout
 
 HALF_LENGTH, HALF_WIDTH, HALF_THICKNESS = 1.2, 0.5, 0.05
 DENSITY = 500.0

@@ -7,11 +7,10 @@ all blocks above lies inside the patch where the two overlap: the faces can then
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from worldsim.engines import Rollout
 from worldsim.scene import Body, Box, Scenario, Scene, State, register
 from worldsim.scene.body import Vector
 from worldsim.scene.checks import require
@@ -29,6 +28,9 @@ from worldsim_envs._common import (
     shifted,
     texts,
 )
+
+if TYPE_CHECKING:
+    from worldsim.engines import Rollout
 
 HALF_WIDTH = Quantity(((0.15, 0.22),), ((0.11, 0.13), (0.25, 0.3)), "m")
 DENSITY = Quantity(((300.0, 700.0),), ((80.0, 150.0), (1200.0, 2000.0)), "kg/m^3")
