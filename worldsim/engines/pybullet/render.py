@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from worldsim.engines.pybullet.client import bullet, physics_client, to_bullet
 from worldsim.engines.pybullet.meshes import body_mesh
 from worldsim.engines.pybullet.optics import Optics, make_optics
-from worldsim.engines.pybullet.rows import lent_numbers, lent_rows
+from worldsim.engines.pybullet.rows import lent_mesh
 from worldsim.engines.pybullet.shadows import light_camera, lit_share
 from worldsim.engines.rollout import Frames
 from worldsim.physics.trajectory import Trajectory
@@ -86,11 +86,11 @@ class Stage:
         self.uids = []
         for place, body in enumerate(scene.bodies):
             mesh = body_mesh(body.shape, _segments(scene, place, positions[:, place]))
-            with lent_rows(mesh.vertices, mesh.normals) as (vertices, normals):
+            with lent_mesh(mesh.faces, mesh.vertices, mesh.normals) as (indices, (vertices, normals)):
                 shape = bullet.createVisualShape(
                     bullet.GEOM_MESH,
                     vertices=vertices,
-                    indices=lent_numbers(mesh.faces),
+                    indices=indices,
                     normals=normals,
                     rgbaColor=[*body.colour, 1.0],
                     specularColor=[1.0, 1.0, 1.0],
