@@ -167,6 +167,18 @@ def test_forward_is_c_mujoco():
         assert np.abs(played[world].numpy() - ours).max() < 1e-9
 
 
+def test_fewer_worlds_than_threads():
+    ends = []
+    for threads in (1, 3):
+        dynamics = MujocoDynamics(humanoid(), threads)
+        state = dynamics.initial_state(1).requires_grad_()
+        end = dynamics.step(state)
+        end.square().sum().backward()
+        ends.append((end.detach(), state.grad))
+    for one, many in zip(*ends, strict=True):
+        assert torch.equal(one, many)
+
+
 def test_threads_give_identical_results():
     results = []
     for threads in (1, 3):

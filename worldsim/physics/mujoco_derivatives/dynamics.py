@@ -57,7 +57,6 @@ class MujocoDynamics:
         self.eps = eps
         self.centred = centred
         self._workers = Workers(derivative_copy(self.model, contact_d0), num_threads)
-        self._threads = num_threads
         self._datas = [mujoco.MjData(self.model) for _ in range(num_threads)]
         self._rollout = mujoco.rollout.Rollout(nthread=num_threads if num_threads > 1 else 0)
 
@@ -182,9 +181,8 @@ class MujocoDynamics:
         """(B, T, nstate) states after each step; without gradient."""
         batch, steps = ctrl.shape[:2]
         start = np.concatenate([np.zeros((batch, 1)), state], 1)
-        datas = self._datas[: max(1, min(self._threads, batch))]
         controls = ctrl if self.layout.nu else None
-        played, _ = self._rollout.rollout([self.model] * batch, datas, start, controls, nstep=steps)
+        played, _ = self._rollout.rollout([self.model] * batch, self._datas, start, controls, nstep=steps)
         return np.asarray(played[:, :, 1:])
 
 
