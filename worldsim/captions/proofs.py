@@ -54,8 +54,9 @@ def _support(claim: Claim, rollout: Rollout) -> float | None:
     for k in rows:
         second = rollout.contacts.pair[k, 1] - 1
         lift = rollout.contacts.normal[k, 2] * (1 if second in subject else -1)
-        carried[rollout.contacts.frame[k]] |= lift > 0.5
-    needed = max(2, math.floor(0.2 * scene.fps))
+        carried[rollout.contacts.frame[k]] |= lift > 0.7
+    # Support is what lasts a quarter of a second, with a normal within 45 degrees of the vertical.
+    needed = max(3, round(0.25 * scene.fps))
     for start in range(len(carried) - needed + 1):
         if carried[start : start + needed].all():
             return start / scene.fps
