@@ -6,7 +6,9 @@ import numpy as np
 import torch
 
 from worldsim.engines.stepping import exempt_pairs
-from worldsim.physics.geometry import signed_distance
+from worldsim.physics.bodies import Bodies
+from worldsim.physics.geometry import distances
+from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Body, Scene
 
 # Deeper than this is an overlap, metres; shallower is rounding of a resting pose.
@@ -34,20 +36,18 @@ def overlaps(scene: Scene, tolerance: float = TOLERANCE) -> list[tuple[str, str,
 
     Pairs of one group and pairs of static bodies are exempt.
     """
-    found = []
-    exempt = exempt_pairs(scene)
-    bodies = scene.bodies
-    for i, a in enumerate(bodies):
-        for j in range(i + 1, len(bodies)):
-            b = bodies[j]
-            if (i, j) in exempt or not _may_overlap(a, b):
-                continue
-            assert a.state is not None
-            assert b.state is not None
-            with torch.no_grad():
-                distance = float(signed_distance(a.shape, a.state, b.shape, b.state, planar=scene.planar))
-            if distance < -tolerance:
-                found.append((a.name, b.name, -distance))
+    exempt, bodies = exempt_pairs(scene), scene.bodies
+    places = [(i, j) for i in range(len(bodies)) for j in range(i + 1, len(bodies)) if (i, j) not in exempt]
+    pairs = [(i, j) for i, j in places if _may_overlap(bodies[i], bodies[j])]
+    if not pairs:
+        return []
+    start = Trajectory.start_of([scene], torch.float64)
+    with torch.no_grad():
+        tensors = Bodies.from_scenes([scene], torch.float64)
+        depth = -distances(tensors, start.position[:, 0], start.orientation[:, 0], pairs, check=False).distance[0]
+    found = [
+        (bodies[i].name, bodies[j].name, float(d)) for (i, j), d in zip(pairs, depth, strict=True) if d > tolerance
+    ]
     return sorted(found, key=lambda item: -item[2])
 
 

@@ -181,7 +181,8 @@ class Trainer:
         for name, value in terms.items():
             if not bool(torch.isfinite(value)):
                 raise FloatingPointError(
-                    f"loss.{name}: must be finite, got {float(value.detach())} at step {self.step} of seed {config.seed}"
+                    f"loss.{name}: must be finite, got {float(value.detach())} "
+                    f"at step {self.step} of seed {config.seed}"
                 )
         self.accelerator.backward(torch.stack(list(terms.values())).sum())
         norm = float(self.accelerator.clip_grad_norm_(self.module.parameters(), config.clip))

@@ -134,4 +134,6 @@ def read_velocities(compiled: Compiled, data: Any) -> tuple[Array, Array]:
     spatial = data.cvel[compiled.body_ids]
     angular = spatial[:, :3]
     arm = data.xipos[compiled.body_ids] - data.subtree_com[model.body_rootid[compiled.body_ids]]
-    return spatial[:, 3:] + np.cross(angular, arm), angular.copy()
+    # Written out: np.cross costs ten times as much on so few rows, and this runs twice a frame.
+    swing = angular[:, [1, 2, 0]] * arm[:, [2, 0, 1]] - angular[:, [2, 0, 1]] * arm[:, [1, 2, 0]]
+    return spatial[:, 3:] + swing, angular.copy()
