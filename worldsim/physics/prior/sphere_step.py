@@ -6,6 +6,8 @@ contacts, whose forces are constant over a step.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from worldsim.physics.prior.matter import Matter, pair_mean
 from worldsim.physics.prior.resting import Solver, central_path
 from worldsim.physics.prior.rollout import Advanced
 from worldsim.physics.prior.sphere_impact import Free, Struck, refine, strike
-from worldsim.physics.prior.spheres import Arcs, Encounters, end_of_step, next_encounters, sphere_world
+from worldsim.physics.prior.spheres import Arcs, Encounters, SphereWorld, end_of_step, next_encounters, sphere_world
 from worldsim.physics.prior.state import State
 from worldsim.physics.prior.touch import Touch, touch_of
 
@@ -70,7 +72,7 @@ class SphereStepper:
         supported = compiling
         assert meet.pressed is not None
         if compiling or bool(meet.pressed.any()):
-            arcs, supported = self._support(arcs, meet.pressed, step), True
+            arcs, supported = self._carry(arcs, meet.pressed, step), True
             meet = next_encounters(arcs, world, None, step)
         last: Tensor | None = None
         touched: Tensor | None = None
@@ -107,10 +109,24 @@ class SphereStepper:
         planes = start[:, None, self.world.planes].expand(-1, moving.shape[1], -1, -1)
         return torch.cat([moving, planes], 2)[:, :, index]
 
-    def _support(self, arcs: Arcs, pressed: Tensor, step: float) -> Arcs:
+    def _carry(self, arcs: Arcs, pressed: Tensor, step: float) -> Arcs:
+        """Support in those worlds alone in which something rests: in a folded batch of frames they are few."""
+        if torch.compiler.is_compiling() or self.log is not None:
+            return self._support(self.world, arcs, pressed, step)
+        rows = pressed.flatten(1).any(1).nonzero()[:, 0]
+        if len(rows) == len(pressed):
+            return self._support(self.world, arcs, pressed, step)
+        some = Arcs(*(value[rows] for value in vars(arcs).values()))
+        held = self._support(_take_worlds(self.world, rows), some, pressed[rows], step)
+        return replace(
+            arcs,
+            a=arcs.a.index_copy(0, rows, held.a),
+            spin_rate=arcs.spin_rate.index_copy(0, rows, held.spin_rate),
+        )
+
+    def _support(self, world: SphereWorld, arcs: Arcs, pressed: Tensor, step: float) -> Arcs:
         """Add the constant accelerations by which pairs that rest on each other carry and rub each other."""
-        points = self._points(arcs, pressed)
-        world = self.world
+        points = self._points(world, arcs, pressed)
         num_spheres = len(world.spheres)
         bodies = world.constants
         still = torch.zeros_like(world.normal)
@@ -157,9 +173,8 @@ class SphereStepper:
         order = torch.tensor(self.world.spheres + self.world.planes, device=touch.a.device)
         return touch._replace(a=order[touch.a], b=order[touch.b])
 
-    def _points(self, arcs: Arcs, pressed: Tensor) -> Points:
+    def _points(self, world: SphereWorld, arcs: Arcs, pressed: Tensor) -> Points:
         """Contact points of the pressed pairs; each pair of spheres once."""
-        world = self.world
         num_spheres, num_planes = len(world.spheres), len(world.planes)
         batch, device = arcs.x.shape[0], arcs.x.device
         first, second = torch.triu_indices(num_spheres, num_spheres, 1, device=device)
@@ -190,3 +205,16 @@ class SphereStepper:
             valid=valid,
         )
         return points.nearest(6 * num_spheres)
+
+
+def _take_worlds(world: SphereWorld, rows: Tensor) -> SphereWorld:
+    """Some worlds of a batch, for their contacts at rest."""
+    return replace(
+        world,
+        constants=world.constants[rows],
+        offset=world.offset[rows],
+        gravity=world.gravity[rows],
+        drag=None if world.drag is None else world.drag[rows],
+        touchable=world.touchable if world.touchable.shape[0] == 1 else world.touchable[rows],
+        bounce=world.bounce[rows],
+    )
