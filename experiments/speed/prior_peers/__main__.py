@@ -211,7 +211,8 @@ class Study:
         for name, peer in peers.items():
             rows[name]["peak_gib"] = peer.ask("peak")
             peer.close()
-        kept = [r for r in self.results["timing"] if (r["task"], r["worlds"]) != (task, worlds)]
+        timing = self.results["timing"]
+        kept = [r for r in timing if (r["task"], r["worlds"]) != (task, worlds) or r["engine"] not in rows]
         self.results["timing"] = kept + list(rows.values())
         for row in rows.values():
             print(json.dumps(row), flush=True)
