@@ -93,6 +93,15 @@ def test_every_sentence_of_every_family_is_proven(name, seed):
     assert [finding for finding in findings if finding.reason] == []
 
 
+def test_what_lies_on_a_table_is_not_inside_it():
+    tiles = [
+        Body(f"tile_{i}", Box((0.2, 0.2, 0.05)), State((x, y, 0.05)), static=True, group="table")
+        for i, (x, y) in enumerate([(-0.4, -0.4), (0.4, -0.4), (0.4, 0.4), (-0.4, 0.4), (0, 0)])
+    ]
+    cube = Body("cube", Box((0.1, 0.1, 0.1)), State((0, 0, 0.2)), colour=COLOURS["blue"])
+    assert "contain" not in kinds(play(cube, *tiles), "cube")
+
+
 def test_words_hang_on_the_seed_alone():
     scene = make_scene("collision", seed=5)
     rollout = get_engine("mujoco").simulate(scene)

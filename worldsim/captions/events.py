@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.engines.rollout import Rollout
-from worldsim.scene import Ring, Scene
+from worldsim.scene import Body, Box, Ring, Scene
 
 # How long a contact or a halt must last to be called support or rest, seconds.
 LASTING = 0.25
@@ -265,25 +265,37 @@ def _containments(rollout: Rollout) -> list[Event]:
 def inside_walls(rollout: Rollout, members: list[int], walls: list[int]) -> NDArray[np.bool_]:
     """(T,) whether all centres of an object lie between the centres of finite walls and above all plane walls.
 
-    An axis on which all finite walls lie level encloses nothing and is left out.
+    An axis on which all finite walls lie level encloses nothing and is left out; what lies higher than the top of all
+    walls lies on them, not inside.
     """
     scene = rollout.scene
     position = rollout.trajectory.position[:, members].numpy()
     inside = np.ones(position.shape[0], dtype=bool)
-    finite, bounded = [], False
+    finite, tops, bounded = [], [], False
     for i in walls:
         state = scene.bodies[i].state
         assert state is not None
         if scene.bodies[i].shape.kind != "plane":
             finite.append(state.position)
+            tops.append(state.position[2] + _reach_up(scene.bodies[i]))
             continue
         w, x, y, z = state.orientation
         normal = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
         inside &= ((position - np.array(state.position)) @ normal > 0).all(axis=1)
         bounded = True
     if finite:
+        inside &= (position[..., 2] < max(tops)).all(axis=1)
         low, high = np.min(finite, axis=0), np.max(finite, axis=0)
         for axis in np.flatnonzero(high - low > 1e-6):
             inside &= ((position[..., axis] > low[axis]) & (position[..., axis] < high[axis])).all(axis=1)
             bounded = True
     return inside & bounded
+
+
+def _reach_up(body: Body) -> float:
+    """How far a static body reaches above its centre, metres; its bounding ball's radius unless it is a box."""
+    if not isinstance(body.shape, Box) or body.state is None:
+        return body.shape.extent
+    w, x, y, z = body.state.orientation
+    row = (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y))
+    return sum(abs(r) * h for r, h in zip(row, body.shape.half_extents, strict=True))
