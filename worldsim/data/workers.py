@@ -54,6 +54,8 @@ class _Worker:
 
 
 def _obituary(config: GenerateConfig, worker: _Worker) -> GenerationError:
+    # A closed pipe is seen before the process can be waited for: its exit code takes a moment.
+    worker.process.join(timeout=5)
     code = worker.process.exitcode
     if code is not None and code < 0:
         cause = f"was killed by {signal.Signals(-code).name}"
