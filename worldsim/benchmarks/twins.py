@@ -1,6 +1,7 @@
 """Violating twins: a lawful rollout with one law broken, drawn again by the same engine with the same camera.
 
-The states are edited, never the pictures, so that how deep, how far or how long is known exactly.
+The states are edited and drawn again, so that how deep, how far or how long is known exactly; deformation alone
+stretches the body's picture, since engines draw no ellipsoids.
 """
 
 from __future__ import annotations
