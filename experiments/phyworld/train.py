@@ -24,7 +24,7 @@ LAST_START = 8
 
 def model_config(plain: bool) -> WorldModelConfig:
     """The twins: one network, one size, the same Setup tokens; the plain one is never given the prior's hint."""
-    return WorldModelConfig(dit=preset("tiny", patch=(2, 8, 8)), hint=not plain, fps=10.0)
+    return WorldModelConfig(dit=preset("tiny", width=160, patch=(2, 8, 8), stem=24), hint=not plain, fps=10.0)
 
 
 def main() -> None:

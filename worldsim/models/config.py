@@ -16,6 +16,7 @@ class DiTConfig:
         channels: Of the video or latent.
         hint_channels: Of the prior's rasterised roll-out; 0 leaves the hint out.
         patch: Frames, rows and columns of a tubelet.
+        stem: Channels at half the resolution, through which tubelets overlap; 0 for a linear patch embedding.
         width: Of the residual stream.
         depth: Blocks.
         heads: Attention heads; width / heads is even and at least 12, for three rotary axes.
@@ -31,6 +32,7 @@ class DiTConfig:
     channels: int = 3
     hint_channels: int = 3
     patch: tuple[int, int, int] = (2, 4, 4)
+    stem: int = 0
     width: int = 128
     depth: int = 6
     heads: int = 4
@@ -48,6 +50,10 @@ class DiTConfig:
             raise ValueError(f"dit.attention: must be one of {', '.join(ATTENTION)}, got {self.attention!r}")
         if len(self.patch) != 3 or min(self.patch) < 1:
             raise ValueError(f"dit.patch: must be three whole numbers from 1, got {self.patch!r}")
+        if self.stem < 0 or (self.stem and (self.patch[1] % 2 or self.patch[2] % 2)):
+            raise ValueError(
+                f"dit.stem: must be 0, or above it with an even patch, got {self.stem} with patch {self.patch}"
+            )
         head = self.width // self.heads
         if self.width % self.heads or head % 2 or head < 12:
             raise ValueError(f"dit.width: must be heads times an even number from 12, got {self.width} / {self.heads}")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import DiTConfig
 from worldsim.models.layers import Block, rms_norm, rotary_angles, time_features
+from worldsim.models.patches import PatchEmbed, PatchHead
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,8 @@ class VideoDiT(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.config = config
-        width, (pt, ph, pw) = config.width, config.patch
-        self.embed = nn.Linear(config.channels * pt * ph * pw, width)
-        if config.hint_channels:
-            self.embed_hint = nn.Linear(config.hint_channels * pt * ph * pw, width)
+        width = config.width
+        self.embed = PatchEmbed(config.channels + config.hint_channels, config.patch, width, config.stem)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.to_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         if config.setup_features:
@@ -51,21 +50,23 @@ class VideoDiT(nn.Module):
             self.text = nn.Embedding(config.text_vocabulary, width, padding_idx=0)
             self.text_position = nn.Parameter(0.02 * torch.randn(config.text_length, width))
         if config.action_width:
-            self.action = nn.Linear(config.action_width * pt, width)
+            self.action = nn.Linear(config.action_width * config.patch[0], width)
         self.blocks = nn.ModuleList(Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.head_modulation = nn.Linear(width, 2 * width)
-        self.head = nn.Linear(width, config.channels * pt * ph * pw)
+        hinted = config.hint_channels == config.channels
+        self.head = PatchHead(config.channels, config.patch, width, config.stem, 1 + hinted)
         self._initialise()
 
     def _initialise(self) -> None:
         for module in self.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         # Gates and head start at zero: each block begins as the identity, the estimate as grey.
-        for weight in (self.to_modulation[-1].weight, self.head_modulation.weight, self.head.weight):
+        for weight in (self.to_modulation[-1].weight, self.head_modulation.weight):
             nn.init.zeros_(weight)  # type: ignore[arg-type]
+        self.head.start_grey()
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Tokens T', H', W' of a video of shape (..., T, H, W).
@@ -102,7 +103,8 @@ class VideoDiT(nn.Module):
         grid = self.grid(tuple(z.shape))
         if t.shape != (z.shape[0], grid[0]):
             raise ValueError(f"t: must have shape (B, T') = {(z.shape[0], grid[0])}, got {tuple(t.shape)}")
-        x = self._embed_video(z, condition)
+        hint = self._hint(z, condition)
+        x = self.embed(z if hint is None else torch.cat([z, hint], dim=1))
         context = self._embed_context(z, condition)
         time = self.time(time_features(t, self.config.width))
         if self.config.action_width and condition.actions is not None:
@@ -117,13 +119,8 @@ class VideoDiT(nn.Module):
             if i == self.config.state_head_layer or (i == len(self.blocks) - 1 and self.config.state_head_layer < 0):
                 features, context_features = x, context
         scale, shift = repeat(self.head_modulation(time), "b t (k d) -> k b (t s) d", k=2, s=grid[1] * grid[2])
-        patches = self.head(rms_norm(x) * (1 + scale) + shift)
-        pt, ph, pw = self.config.patch
-        video = rearrange(
-            patches,
-            "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)",
-            **dict(zip("thw", grid, strict=True)), pt=pt, ph=ph, pw=pw,
-        )  # fmt: skip
+        sources = [z] if hint is None or hint.shape != z.shape else [z, hint]
+        video = self.head(rms_norm(x) * (1 + scale) + shift, grid, sources)
         features = rearrange(features, "b (t h w) d -> b t h w d", t=grid[0], h=grid[1])
         return DiTOutput(video, features, context_features)
 
@@ -168,22 +165,19 @@ class VideoDiT(nn.Module):
         told = rearrange(tokens[:, :extra], "(b t) s d -> b t s d", b=batch).mean(1)
         return rearrange(tokens[:, extra:], "(b t) s d -> b (t s) d", b=batch), told
 
-    def _patches(self, video: Tensor) -> Tensor:
-        pt, ph, pw = self.config.patch
-        patches: Tensor = rearrange(video, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
-        return patches
-
-    def _embed_video(self, z: Tensor, condition: Conditioning) -> Tensor:
-        x: Tensor = self.embed(self._patches(z))
-        if not self.config.hint_channels or condition.hint is None:
-            return x
-        if condition.hint.shape[2:] != z.shape[2:] or condition.hint.shape[1] != self.config.hint_channels:
-            expected = (z.shape[0], self.config.hint_channels, *z.shape[2:])
+    def _hint(self, z: Tensor, condition: Conditioning) -> Tensor | None:
+        """The hint, zero where it is not given; None for a model that takes none."""
+        channels = self.config.hint_channels
+        if not channels:
+            return None
+        if condition.hint is None:
+            return z.new_zeros(z.shape[0], channels, *z.shape[2:])
+        expected = (z.shape[0], channels, *z.shape[2:])
+        if tuple(condition.hint.shape) != expected:
             raise ValueError(f"hint: must have shape {expected}, got {tuple(condition.hint.shape)}")
-        hint: Tensor = self.embed_hint(self._patches(condition.hint))
-        if condition.hint_given is not None:
-            hint = hint * condition.hint_given[:, None, None]
-        return x + hint
+        if condition.hint_given is None:
+            return condition.hint
+        return condition.hint * condition.hint_given[:, None, None, None, None]
 
     def _embed_context(self, z: Tensor, condition: Conditioning) -> Tensor:
         parts = []

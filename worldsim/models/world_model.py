@@ -7,19 +7,21 @@ the pairing are switches of the config: state supervision, consistency loss, pri
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from worldsim.data.clip import Clip
+from worldsim.data.clip import Clip, to_uint8
 from worldsim.diffusion import Hook, add_noise, expand_time, sample, sample_times
 from worldsim.diffusion.path import MIN_TIME
 from worldsim.models.conditioning import Conditioning, setup_tokens
 from worldsim.models.config import DiTConfig
 from worldsim.models.dit import VideoDiT
+from worldsim.models.inputs import take_in
 from worldsim.models.losses import consistency_terms
 from worldsim.models.pairing import draw_hint, fit_start, predict
 from worldsim.physics import LawParameters, PhysicsPrior, PriorConfig
@@ -28,6 +30,9 @@ from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Setup, State
 from worldsim.vision.raster import View
 from worldsim.vision.readout import ColourReadout
+
+if TYPE_CHECKING:
+    from worldsim.models.pretrained import ModelCard
 
 
 @dataclass(frozen=True)
@@ -77,19 +82,24 @@ class WorldModelConfig:
 
 @dataclass(frozen=True)
 class Generation:
-    """What generate gives.
+    """What generate gives: in batches where a tensor came in, without the axis B where one video of pictures did.
 
     Attributes:
-        video: (B, 3, T, H, W) in [-1, 1], context and new frames.
+        video: (B, 3, T, H, W) tensor in [-1, 1], or (T, H, W, 3) uint8 array: context and new frames.
         num_context: How many of them were given.
-        trajectory: (B, T, N) read from the video.
+        trajectory: (B, T, N) read from the video; None without Setups.
         prior: (B, T, N) the prior's roll-out from the states read from the context; None without a hint.
     """
 
-    video: Tensor
+    video: Any
     num_context: int
-    trajectory: Trajectory
+    trajectory: Trajectory | None
     prior: Trajectory | None
+
+    def first(self) -> Generation:
+        """The first of a batch, as pictures."""
+        trajectory, prior = (None if t is None else t.map(lambda x: x[0]) for t in (self.trajectory, self.prior))
+        return Generation(to_uint8(self.video[0]).cpu().numpy(), self.num_context, trajectory, prior)
 
 
 @dataclass(frozen=True)
@@ -143,11 +153,27 @@ class WorldModel(nn.Module):
         self.prior = PhysicsPrior(config=PriorConfig(max_step=config.max_step))
         self.readout = ColourReadout(1 / config.fps)
 
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
+        """Load a checkpoint that is shipped under that name, or a folder; see worldsim.models.pretrained."""
+        from worldsim.models.pretrained import load
+
+        return load(name, denoiser)
+
+    def save_pretrained(self, folder: str | os.PathLike[str], card: ModelCard | None = None) -> None:
+        """Write weights, config and model card into a folder that from_pretrained reads."""
+        from worldsim.models.pretrained import save
+
+        save(self, folder, card)
+
     def loss(self, clip: Clip, generator: torch.Generator) -> dict[str, Tensor]:
-        """Named scalar terms of a clip whose num_context is one of the config's context lengths."""
+        """Named scalar terms of a clip whose num_context is one of the config's context lengths.
+
+        A clip of videos alone, without Setups, has the diffusion term only.
+        """
         known, tubelet = self._check_context(clip.num_context), self.config.dit.patch[0]
         x = clip.video
-        world = World.of(clip.setups, x.device)
+        world = World.of(clip.setups, x.device) if clip.setups else None
         condition, foreseen = self.condition(world, x[:, :, :known], clip.num_frames, generator)
         latent = clip.num_frames // tubelet
         t = sample_times(
@@ -165,7 +191,7 @@ class WorldModel(nn.Module):
         time = expand_time(t, x)[:, :, known:]
         error = (estimate - x)[:, :, known:] / time.clamp_min(MIN_TIME)
         terms = {"diffusion": error.square().mean()}
-        if self.config.consistency > 0 and foreseen is not None:
+        if self.config.consistency > 0 and world is not None and foreseen is not None:
             video = torch.cat([x[:, :, :known], estimate[:, :, known:]], dim=2)
             reading = self.readout(video, world.bodies, world.view, world.background, world.fixed)
             named = consistency_terms(reading, foreseen, world.bodies, known, t[:, -1], self.config.consistency_t_max)
@@ -174,7 +200,7 @@ class WorldModel(nn.Module):
 
     def condition(
         self,
-        world: World,
+        world: World | None,
         context: Tensor,
         num_frames: int,
         generator: torch.Generator | None = None,
@@ -183,7 +209,7 @@ class WorldModel(nn.Module):
         """What the denoiser is told, from the context's pixels and the Setups alone.
 
         Args:
-            world: Setups as tensors.
+            world: Setups as tensors; None where there are none.
             context: (B, 3, K, H, W) in [-1, 1].
             num_frames: Of the whole clip.
             generator: Where given, the hint is dropped and perturbed at random as in training.
@@ -192,6 +218,8 @@ class WorldModel(nn.Module):
         Returns:
             The conditioning and the prior's (B, T, N) trajectory, None without lever 2 or 3.
         """
+        if world is None:
+            return Conditioning(), None
         setup = setup_tokens(world.setups).to(context) if self.config.dit.setup_features else None
         foreseen = None
         if context.shape[2] and (self.config.hint or self.config.consistency > 0):
@@ -230,9 +258,9 @@ class WorldModel(nn.Module):
     @torch.no_grad()
     def generate(
         self,
-        context: Tensor,
-        setups: Sequence[Setup],
-        num_frames: int,
+        context: Any,
+        setup: Setup | Sequence[Setup] | None,
+        num_frames: int = 16,
         *,
         seed: int = 0,
         steps: int = 10,
@@ -244,8 +272,9 @@ class WorldModel(nn.Module):
         """Continue videos.
 
         Args:
-            context: (B, 3, K, H, W) in [-1, 1], K one of the config's context lengths.
-            setups: One a video.
+            context: (K, H, W, 3) uint8 pictures of one video, or (B, 3, K, H, W) tensor in [-1, 1]; K is one of the
+                config's context lengths, or more, of which the last ones are kept.
+            setup: One, or one a video; None leaves the denoiser with the context alone.
             num_frames: New frames.
             seed: Of the starting noise.
             steps: Of the sampler.
@@ -253,15 +282,18 @@ class WorldModel(nn.Module):
             hint: Whether the prior's hint is given; off, the same weights run without it.
             law: In place of the Setups' law, such as a wrong one.
             hooks: Corrections of each clean estimate, such as guidance.
+
+        Raises:
+            ValueError: For wrong frame counts, sizes, rates or numbers: names field, rule and value.
         """
-        if not torch.isfinite(context).all():
-            raise ValueError("context: must be finite, holds NaN or infinity")
         if num_frames < 1:
             raise ValueError(f"num_frames: must be 1 or more, got {num_frames}")
-        known, tubelet = self._check_context(context.shape[2]), self.config.dit.patch[0]
+        device = next(self.parameters()).device
+        given = take_in(context, setup, self.config.context_lengths, self.config.fps, device)
+        context, known, tubelet = given.context, given.context.shape[2], self.config.dit.patch[0]
         total = known + num_frames
         padded = total + -total % tubelet
-        world = World.of(setups, context.device)
+        world = World.of(given.setups, context.device) if given.setups else None
         condition, foreseen = self.condition(world, context, padded, law=law)
         if not hint:
             condition = condition.without_hint()
@@ -279,8 +311,11 @@ class WorldModel(nn.Module):
         )
         self.train(training)
         video = video[:, :, :total].clamp(-1, 1)
-        reading = self.readout(video, world.bodies, world.view, world.background, world.fixed)
-        return Generation(video, known, reading.trajectory, None if foreseen is None else foreseen.frames(0, total))
+        read = None
+        if world is not None:
+            read = self.readout(video, world.bodies, world.view, world.background, world.fixed).trajectory
+        generation = Generation(video, known, read, None if foreseen is None else foreseen.frames(0, total))
+        return generation.first() if given.single else generation
 
     def _check_context(self, known: int) -> int:
         if known not in self.config.context_lengths:
