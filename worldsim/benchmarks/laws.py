@@ -152,10 +152,11 @@ def _rigidity(tracks: Tracks, world: World, motion: Motion, regime: str) -> Read
     """Planar: moments of whole masks against the first frame. In space: axes of a ball's outline."""
     balls = world.balls
     if regime == "planar":
-        masks = np.stack([tracks.ids == k + 1 for k in balls], 1).astype(np.float32)
+        own = list(balls)
         covered = np.stack([tracks.neighbour[:, k, 1:].sum(-1) > 0 for k in balls], -1)
-        whole = torch.from_numpy(~tracks.border[:, list(balls)] & ~covered)
-        found = violations.mask_rigidity(torch.from_numpy(masks), whole)
+        whole = torch.from_numpy(~tracks.border[:, own] & ~covered)
+        axes = torch.from_numpy(tracks.axes[:, own])
+        found = violations.moment_rigidity(torch.from_numpy(tracks.area[:, own]), axes, whole)
         entries = np.where(found.measurable.numpy(), found.values.numpy().astype(np.float64), np.nan)
         entries[0] = np.nan  # the yardstick itself
     else:

@@ -74,6 +74,14 @@ class Tracks:
         return int(self.area.shape[1])
 
     @property
+    def axes(self) -> Floats:
+        """(T, N, 2) eigenvalues of the covariance, the larger first; NaN where the object is not seen."""
+        c = self.covariance
+        centre, half = (c[..., 0, 0] + c[..., 1, 1]) / 2, (c[..., 0, 0] - c[..., 1, 1]) / 2
+        spread = np.hypot(half, c[..., 0, 1])
+        return np.asarray(np.stack([centre + spread, centre - spread], -1), np.float64)
+
+    @property
     def orientation(self) -> Floats:
         """(T, N) radians in (-pi/2, pi/2] from u towards v to the long axis; without meaning for round masks."""
         c = self.covariance

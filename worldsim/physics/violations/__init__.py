@@ -7,7 +7,13 @@ from worldsim.physics.violations._momentum import momentum_drift
 from worldsim.physics.violations._pass_through import pass_through, thickness
 from worldsim.physics.violations._penetration import penetration
 from worldsim.physics.violations._permanence import permanence
-from worldsim.physics.violations._rigidity import group_rigidity, mask_moments, mask_rigidity, point_rigidity
+from worldsim.physics.violations._rigidity import (
+    group_rigidity,
+    mask_moments,
+    mask_rigidity,
+    moment_rigidity,
+    point_rigidity,
+)
 from worldsim.physics.violations._stillness import stillness
 from worldsim.physics.violations._teleport import teleport
 from worldsim.physics.violations._volume import penetration_volume
@@ -24,6 +30,7 @@ __all__ = [
     "mask_moments",
     "mask_rigidity",
     "mechanical_energy",
+    "moment_rigidity",
     "momentum_drift",
     "observed_states",
     "pass_through",

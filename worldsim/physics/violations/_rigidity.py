@@ -90,7 +90,23 @@ def mask_rigidity(masks: Tensor, whole: Tensor | None = None, min_area: float = 
     if masks.dim() < 4:
         raise ValueError(f"masks: must have shape (..., T, K, H, W), got {tuple(masks.shape)}")
     require_finite("masks", masks)
-    area, axes = mask_moments(masks)
+    return moment_rigidity(*mask_moments(masks), whole, min_area)
+
+
+def moment_rigidity(area: Tensor, axes: Tensor, whole: Tensor | None = None, min_area: float = 12.0) -> Violation:
+    """mask_rigidity of masks whose moments are at hand.
+
+    Args:
+        area: (..., T, K) pixels.
+        axes: (..., T, K, 2) eigenvalues of the covariance in square pixels, the larger first, as mask_moments gives.
+        whole: (..., T, K) as for mask_rigidity.
+        min_area: As for mask_rigidity.
+
+    Raises:
+        ValueError: For a wrong shape.
+    """
+    if axes.shape != (*area.shape, 2):
+        raise ValueError(f"axes: must have shape {(*area.shape, 2)}, got {tuple(axes.shape)}")
     if whole is None:
         whole = torch.ones_like(area, dtype=torch.bool)
     if whole.shape != area.shape:
@@ -101,7 +117,7 @@ def mask_rigidity(masks: Tensor, whole: Tensor | None = None, min_area: float = 
     safe = torch.where(measurable[..., None], scales, 1.0)
     first = torch.where(measurable[..., None], scales[..., :1, :, :].expand_as(scales), 1.0)
     values = (0.5 * (safe / first).log()).abs().amax(-1)
-    objects = torch.arange(masks.shape[-3], device=masks.device)[:, None]
+    objects = torch.arange(area.shape[-1], device=area.device)[:, None]
     return settle("rigidity", "1", values, measurable, objects, None)
 
 
