@@ -17,6 +17,7 @@ _PUBLIC = {
     "Rollout": "worldsim.engines",
     "get_engine": "worldsim.engines",
     "score": "worldsim.benchmarks",
+    "WorldModel": "worldsim.models",
 }
 _ROOMS = ("scene", "physics", "vision", "engines", "captions", "data", "diffusion", "models", "training", "benchmarks")
 
