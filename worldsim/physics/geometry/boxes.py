@@ -162,16 +162,14 @@ def _apart(a: Zonotope, b: Zonotope, fallback: Tensor) -> PairDistance:
         vertices_b = b.centre[..., None, :] + signs_b @ b.halves
         from_a = _square(vertices_a - _nearest_each(b, vertices_a))
         from_b = _square(vertices_b - _nearest_each(a, vertices_b))
-        edges = []
-        for i in range(ka * kb):
-            index = torch.full(fallback.shape[:-1], i, device=fallback.device)
-            normal = torch.linalg.cross(a.axes[..., i // kb, :], b.axes[..., i % kb, :])
-            normal = torch.where((dot(normal, b.centre - a.centre) < 0)[..., None], -normal, normal)
-            edge_a, edge_b = _edges(a, b, index, normal)
-            p, q = between_segments(*edge_a, *edge_b)
-            edges.append((_square(q - p), normal))
-        between = torch.stack([square for square, _ in edges], -1)
-        normals = torch.stack([normal for _, normal in edges], -2)
+        axes_a, axes_b = a.axes.repeat_interleave(kb, -2), b.axes.repeat(*[1] * (b.axes.dim() - 2), ka, 1)
+        normals = torch.linalg.cross(axes_a, axes_b)
+        ahead = dot(normals, (b.centre - a.centre)[..., None, :])[..., None] >= 0
+        normals = torch.where(ahead, normals, -normals)
+        every = torch.arange(ka * kb, device=fallback.device)
+        edge_a, edge_b = _edges(_row(a), _row(b), every.expand(*fallback.shape[:-1], ka * kb), normals)
+        p, q = between_segments(*edge_a, *edge_b)
+        between = _square(q - p)
         best_a, best_b, best_edge = from_a.argmin(-1), from_b.argmin(-1), between.argmin(-1)
         squares = torch.stack([from_a.amin(-1), from_b.amin(-1), between.amin(-1)], -1)
         kind = squares.argmin(-1)[..., None]
@@ -191,5 +189,9 @@ def _square(v: Tensor) -> Tensor:
 
 def _nearest_each(zonotope: Zonotope, points: Tensor) -> Tensor:
     """Nearest points for each of (..., M, 3) points."""
-    spread = Zonotope(zonotope.centre[..., None, :], zonotope.axes[..., None, :, :], zonotope.extents[..., None, :])
-    return spread.nearest(points)
+    return _row(zonotope).nearest(points)
+
+
+def _row(zonotope: Zonotope) -> Zonotope:
+    """With one more leading axis, to stand against several points or directions each."""
+    return Zonotope(zonotope.centre[..., None, :], zonotope.axes[..., None, :, :], zonotope.extents[..., None, :])
