@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 AIMS = ("any", "rim", "board", "through", "side")
+FRAMINGS = ("wide", "close")
 RIM_HEIGHT, MAJOR, MINOR = 1.35, 0.3, 0.025
 RIM_COLOUR: Vector = (0.93, 0.30, 0.10)
 BALL_COLOURS: tuple[Vector, ...] = ((0.96, 0.52, 0.10), (0.15, 0.35, 0.85), (0.55, 0.25, 0.75), (0.20, 0.65, 0.25))
@@ -132,6 +133,7 @@ def build(
     split: str,
     aim: str = "any",
     planar_motion: bool = True,
+    framing: str = "wide",
     pixels: int = 64,
     shading: str = "shaded",
     duration: float = 2.0,
@@ -145,12 +147,15 @@ def build(
         aim: "rim" (first touch on the ring from above), "board", "through" (falls through untouched), "side" (hits
             the ring from outside, at or below its height) or "any".
         planar_motion: Whether the ball starts and flies in the vertical plane y = 0 through the ring's middle.
+        framing: "wide" shows the flight and the floor; "close" the ring and the last of the flight, for small pictures:
+            starts beyond 1.4 m from the ring may lie outside it.
         pixels: Edge of the picture.
         shading: "flat" or "shaded".
         duration: Seconds.
         fps: Frames a second.
     """
     choice("hoop.aim", aim, AIMS)
+    choice("hoop.framing", framing, FRAMINGS)
     goal = AIMS[1 + int(rng.integers(4))] if aim == "any" else aim
     ood = shifted(rng, split, tuple(QUANTITIES))
     restitution = RESTITUTION.draw(rng, "restitution" in ood)
@@ -189,7 +194,7 @@ def build(
     return Scene(
         bodies=(ball, *parts, ground),
         law=Law((0.0, 0.0, float(GRAVITY[2]))),
-        camera=_camera(rng, pixels),
+        camera=_camera(rng, framing, pixels),
         duration=duration,
         fps=fps,
         shading=shading,
@@ -197,8 +202,9 @@ def build(
     )
 
 
-def _camera(rng: Rng, pixels: int) -> Camera:
-    return orbit_camera((-0.58, 0.0, 1.12), 3.7, float(rng.uniform(10, 18)), float(rng.uniform(-12, 12)), pixels, 42.0)
+def _camera(rng: Rng, framing: str, pixels: int) -> Camera:
+    target, distance = ((-0.58, 0.0, 1.12), 3.7) if framing == "wide" else ((-0.56, 0.0, 1.05), 2.5)
+    return orbit_camera(target, distance, float(rng.uniform(10, 18)), float(rng.uniform(-12, 12)), pixels, 42.0)
 
 
 def planned_event(scene: Scene) -> str | None:
@@ -234,6 +240,7 @@ register(
         parameters={
             "aim": "any",
             "planar_motion": True,
+            "framing": "wide",
             "pixels": 64,
             "shading": "shaded",
             "duration": 2.0,

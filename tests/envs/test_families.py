@@ -38,6 +38,7 @@ VARIANTS = [
     ("dominoes", {"num_dominoes": 10}),
     ("occluder", {"shape": "box"}),
     ("hoop", {"aim": "through", "planar_motion": False}),
+    ("hoop", {"aim": "side", "framing": "close", "pixels": 32}),
     ("hoop", {"aim": "side"}),
     ("hoop", {"aim": "rim", "planar_motion": False}),
     ("hoop", {"aim": "board"}),

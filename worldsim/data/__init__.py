@@ -2,6 +2,7 @@
 
 from worldsim.data._survey import Survey, survey
 from worldsim.data.clip import Clip, collate, to_float, to_uint8
+from worldsim.data.clip_set import ClipSet, SmallClip, average_down, save_clips
 from worldsim.data.dataset import RolloutDataset
 from worldsim.data.encode import decode_rollout, encode_rollout
 from worldsim.data.errors import DataError, GenerationError
@@ -13,13 +14,16 @@ from worldsim.data.video import VideoWriter, read_video, stream_video, write_vid
 __all__ = [
     "Clip",
     "ClipLoader",
+    "ClipSet",
     "DataError",
     "GenerateConfig",
     "GenerationError",
     "ResumableBatchSampler",
     "RolloutDataset",
+    "SmallClip",
     "Survey",
     "VideoWriter",
+    "average_down",
     "collate",
     "decode_rollout",
     "encode_rollout",
@@ -27,6 +31,7 @@ __all__ = [
     "generate_shard",
     "layouts",
     "read_video",
+    "save_clips",
     "stream_video",
     "survey",
     "to_float",

@@ -1,0 +1,142 @@
+"""Shaded clips whose bodies move in one vertical plane: three to five balls in a box, and a ball shot at a ring's side.
+
+python experiments/violations/data.py OUT [--train 600] [--val 60] [--test 200] [--flat]
+
+Simulated and drawn by MuJoCo at 128 px and averaged down to 32, 24 frames: the box at 12 frames a second, the hoop,
+whose ball flies faster, at 24. Numbers are clips of the box and as many of the hoop. Scenes of roles val and test are
+kept only where two objects truly touch after the first four frames; their seeds are in the scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+import worldsim as ws
+from worldsim.data.clip_set import SmallClip, average_down, save_clips
+from worldsim.engines import Rollout
+from worldsim.scene import Scene
+
+NUM_FRAMES, NUM_CONTEXT = 24, 4
+PIXELS, OVERSAMPLING = 32, 4
+
+
+@dataclass(frozen=True)
+class Family:
+    """A set of scenes of one layout.
+
+    Attributes:
+        scene: Name of the scenario family.
+        fps: Frames a second.
+        share: Of a role's clips that it gets.
+        first, step: Seeds are first, first + step, ... so that no two sets draw from one stream.
+        parameters: Of the scenario family.
+    """
+
+    scene: str
+    fps: float
+    share: float = 1.0
+    first: int = 0
+    step: int = 1
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+FAMILIES = {
+    **{f"balls{n}": Family("bouncing_balls", 12.0, 1 / 3, n - 3, 3, {"num_balls": n}) for n in (3, 4, 5)},
+    "hoop": Family("hoop", 24.0, parameters={"aim": "side", "framing": "close"}),
+}
+
+
+def make_scene(family: str, split: str, role: str, place: int, shading: str = "shaded") -> Scene:
+    """The scene at a place in the order of a family's seeds, with the camera that the engine draws with."""
+    told = FAMILIES[family]
+    return ws.make_scene(
+        told.scene,
+        seed=told.first + place * told.step,
+        split=split,
+        role=role,
+        pixels=PIXELS * OVERSAMPLING,
+        duration=(NUM_FRAMES - 1) / told.fps,
+        fps=told.fps,
+        shading=shading,
+        **told.parameters,
+    )
+
+
+def touches(rollout: Rollout) -> list[float]:
+    """When, in frames, two balls or a ball and the hoop begin to touch; room and floor, where balls rest, aside."""
+    scene, contacts = rollout.scene, rollout.contacts
+    objects = [not body.static or body.group == "hoop" for body in scene.bodies]
+    onsets, last = [], {}
+    for frame, onset, pair in zip(contacts.frame, contacts.onset, contacts.pair, strict=True):
+        a, b = int(pair[0]), int(pair[1])
+        if objects[a - 1] and objects[b - 1]:
+            # A row a frame interval while they touch: only the first one is a beginning.
+            if last.get((a, b), -2) < frame - 1:
+                onsets.append(float(onset) * scene.fps)
+            last[a, b] = int(frame)
+    return onsets
+
+
+def draw(fine: Scene, need_touch: bool) -> SmallClip | None:
+    """Play a scene and average its pictures down; None where a touch is needed and none comes after the context."""
+    engine = ws.get_engine("mujoco")
+    rollout = engine.simulate(fine, render=False)
+    if need_touch and not any(NUM_CONTEXT - 1 < onset < NUM_FRAMES - 2 for onset in touches(rollout)):
+        return None
+    frames = engine.render(fine, rollout.trajectory)
+    drawn = dataclasses.replace(rollout, video=frames.video, ids=frames.ids, depth=frames.depth)
+    camera = dataclasses.replace(fine.camera, width=PIXELS, height=PIXELS)
+    return average_down(drawn, dataclasses.replace(fine, camera=camera))
+
+
+def make(out: Path, family: str, split: str, role: str, count: int, shading: str = "shaded") -> None:
+    """Write one set of clips unless it is there."""
+    name = family if shading == "shaded" else f"{family}-{shading}"
+    if not count or (out / f"{name}_{split}_{role}.safetensors").exists():
+        return
+    clips: list[SmallClip] = []
+    place = 0
+    with Progress() as progress:
+        bar = progress.add_task(f"{name} {split} {role}", total=count)
+        while len(clips) < count:
+            clip = draw(make_scene(family, split, role, place, shading), need_touch=role != "train")
+            place += 1
+            if clip is not None:
+                clips.append(clip)
+                progress.advance(bar)
+    save_clips(out, name, split, role, clips)
+    print(f"{name} {split} {role}: {count} clips of {place} scenes")
+
+
+def main() -> None:
+    """Write all sets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--train", type=int, default=600)
+    parser.add_argument("--val", type=int, default=60)
+    parser.add_argument("--test", type=int, default=200)
+    parser.add_argument("--flat", action="store_true", help="also the test scenes in flat colours")
+    arguments = parser.parse_args()
+    for family, told in FAMILIES.items():
+        # Shares add up: 200 clips of the box are 66 + 67 + 67.
+        counts = {
+            role: round(getattr(arguments, role) * (told.first + 1) * told.share)
+            - round(getattr(arguments, role) * told.first * told.share)
+            for role in ("train", "val", "test")
+        }
+        make(arguments.out, family, "id", "train", counts["train"])
+        make(arguments.out, family, "id", "val", counts["val"])
+        for split in ("id", "ood"):
+            make(arguments.out, family, split, "test", counts["test"])
+            if arguments.flat:
+                make(arguments.out, family, split, "test", counts["test"], "flat")
+
+
+if __name__ == "__main__":
+    main()
