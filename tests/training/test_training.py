@@ -6,8 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
 from torch import nn
 
+from worldsim.data import read_video
 from worldsim.training import PowerAverage, TrainConfig, Trainer, checkpoints, load_checkpoint
 from worldsim.training.ema import exponent_for
 
@@ -100,7 +103,7 @@ def test_a_term_that_is_not_finite_is_named(tmp_path):
         def loss(self, batch, generator):
             return {**super().loss(batch, generator), "physics": self.layer.weight.sum() * float("nan")}
 
-    with pytest.raises(FloatingPointError, match=r"loss.physics: must be finite, got nan at step 0 of seed 0"):
+    with pytest.raises(FloatingPointError, match=r"loss.physics: must be finite, got nan at step 0 of seed 0, batch 0"):
         Trainer(Broken(), batch_for, config(tmp_path)).train()
 
 
@@ -127,3 +130,30 @@ def test_the_average_follows_its_closed_form():
     gamma = average.exponent
     profile = t ** (gamma + 1) - (t - 1) ** (gamma + 1)
     assert float(average.weights["weight"]) == pytest.approx((profile * history).sum() / profile.sum(), rel=0.01)
+
+
+def test_progress_is_told_and_sample_videos_reach_tensorboard(tmp_path):
+    seen = []
+    video = np.random.default_rng(0).integers(0, 255, (5, 16, 24, 3), np.uint8)
+    trainer = Trainer(
+        Line(),
+        batch_for,
+        config(tmp_path, steps=4, checkpoint_every=2, tensorboard=True),
+        callback=lambda trainer, step: trainer.show("samples", video, 10.0),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    trainer.train()
+    assert seen == [(k, 4) for k in range(1, 5)]
+    (events,) = (tmp_path / "tensorboard").glob("events*")
+    found = [
+        (event.step, value.tag, value.image.encoded_image_string)
+        for event in map(Event.FromString, RawEventFileLoader(str(events)).Load())
+        for value in event.summary.value
+    ]
+    shown = [(step, data) for step, tag, data in found if tag == "samples"]
+    assert [step for step, _ in shown] == [2, 4]
+    (tmp_path / "shown.gif").write_bytes(shown[-1][1])
+    played, fps = read_video(tmp_path / "shown.gif")
+    assert played.shape == video.shape
+    assert fps == pytest.approx(10.0)
+    assert any(tag == "loss/square" for _, tag, _ in found)

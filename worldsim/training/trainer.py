@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from worldsim.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from worldsim.training.ema import PowerAverage
+from worldsim.training.show import add_video
 
 
 @dataclass(frozen=True)
@@ -103,17 +106,22 @@ class Trainer:
         batch_for: Callable[[int], Any],
         config: TrainConfig,
         callback: Callable[[Trainer, int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Prepare a run; nothing is read or written yet.
 
         Args:
             model: A Trainable.
-            batch_for: The batch of a step, a pure function of the step's number from 0.
+            batch_for: The batch of a number from 0, a pure function of it; process r of n takes the batches r, n + r,
+                2 n + r and so on. What has a method `to` is moved to the process's device.
             config: How to train.
-            callback: Called after each checkpoint, with the trainer and the number of steps done.
+            callback: Called after each checkpoint, with the trainer and the number of steps done, in the main process.
+            progress: Told steps done and steps in all after each step, in the main process.
         """
-        self.config, self.batch_for, self.callback = config, batch_for, callback
-        self.accelerator = Accelerator()
+        self.config, self.batch_for, self.callback, self.progress = config, batch_for, callback, progress
+        # Which parameters a loss reaches hangs on levers and chance (a dropped hint): processes need not agree.
+        self.accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+        self.writer: Any = None
         self.model = model
         decay = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
         rest = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
@@ -155,41 +163,55 @@ class Trainer:
         if resume:
             self._load(found[-1])
         self.folder.mkdir(parents=True, exist_ok=True)
-        writer = self._writer()
+        self.writer = self._writer()
         began = time.monotonic()
         while self.step < self.config.steps:
             terms, norm = self._one_step()
             if self.step % self.config.log_every == 0 or self.step == self.config.steps:
-                self._log(terms, norm, writer, time.monotonic() - began)
-            out_of_time = 0 < self.config.max_minutes < (time.monotonic() - began) / 60
+                self._log(terms, norm, time.monotonic() - began)
+            if self.progress is not None and self.accelerator.is_main_process:
+                self.progress(self.step, self.config.steps)
+            out_of_time = self._out_of_time(began)
             if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps or out_of_time:
                 self.save()
-                if self.callback is not None:
+                if self.callback is not None and self.accelerator.is_main_process:
                     self.callback(self, self.step)
             if out_of_time:
                 break
-        if writer is not None:
-            writer.close()
+        self.accelerator.wait_for_everyone()
+        if self.writer is not None:
+            self.writer.close()
+
+    def _out_of_time(self, began: float) -> bool:
+        """Whether max_minutes are over for any process: all must stop at the same step."""
+        if not self.config.max_minutes:
+            return False
+        over = float((time.monotonic() - began) / 60 > self.config.max_minutes)
+        told: Tensor = self.accelerator.reduce(torch.tensor(over, device=self.accelerator.device), "sum")
+        return bool(told > 0)
 
     def _one_step(self) -> tuple[dict[str, Tensor], float]:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(self.step)
         rank = self.accelerator.process_index
+        number = self.step * self.accelerator.num_processes + rank
         generator = step_generator(config.seed + 7919 * rank, self.step)
-        terms = self.module(self.batch_for(self.step * self.accelerator.num_processes + rank), generator)
+        batch = self.batch_for(number)
+        batch = batch.to(self.accelerator.device) if hasattr(batch, "to") else batch
+        terms = self.module(batch, generator)
         for name, value in terms.items():
             if not bool(torch.isfinite(value)):
                 raise FloatingPointError(
                     f"loss.{name}: must be finite, got {float(value.detach())} "
-                    f"at step {self.step} of seed {config.seed}"
+                    f"at step {self.step} of seed {config.seed}, batch {number}"
                 )
         self.accelerator.backward(torch.stack(list(terms.values())).sum())
         norm = float(self.accelerator.clip_grad_norm_(self.module.parameters(), config.clip))
         if not math.isfinite(norm):
             raise FloatingPointError(
-                f"gradient: must be finite, its norm is {norm} at step {self.step} of seed {config.seed}; "
-                f"terms { ({k: round(float(v), 6) for k, v in terms.items()}) }"
+                f"gradient: must be finite, its norm is {norm} at step {self.step} of seed {config.seed}, "
+                f"batch {number}; terms { ({k: round(float(v), 6) for k, v in terms.items()}) }"
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -204,10 +226,12 @@ class Trainer:
 
         return SummaryWriter(str(self.folder / "tensorboard"))
 
-    def _log(self, terms: dict[str, Tensor], norm: float, writer: Any, seconds: float) -> None:
+    def _log(self, terms: dict[str, Tensor], norm: float, seconds: float) -> None:
+        """Write the terms, their mean over all processes, to log.jsonl and TensorBoard."""
+        means = self.accelerator.reduce(torch.stack([value.detach() for value in terms.values()]), "mean")
         if not self.accelerator.is_main_process:
             return
-        values = {name: float(value.detach()) for name, value in terms.items()}
+        values = dict(zip(terms, means.tolist(), strict=True))
         line = {
             "step": self.step,
             **values,
@@ -217,9 +241,14 @@ class Trainer:
         }
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        if writer is not None:
+        if self.writer is not None:
             for name, value in values.items():
-                writer.add_scalar(f"loss/{name}", value, self.step)
+                self.writer.add_scalar(f"loss/{name}", value, self.step)
+
+    def show(self, name: str, video: NDArray[np.uint8], fps: float) -> None:
+        """Put (T, H, W, 3) RGB frames on TensorBoard as a moving picture, where it is on."""
+        if self.writer is not None:
+            add_video(self.writer, name, video, fps, self.step)
 
     def save(self) -> None:
         """Write a checkpoint of the present step."""
