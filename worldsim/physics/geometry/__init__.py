@@ -1,6 +1,6 @@
 """Differentiable signed distances, normals and witness points between shapes, batched over any leading axes."""
 
-from worldsim.physics.geometry._distances import PairDistances, collision_pairs, distances
+from worldsim.physics.geometry._distances import PairDistances, collision_pairs, distances, pairs_by_kinds
 from worldsim.physics.geometry._signed_distance import Pose, closest_points, signed_distance
 from worldsim.physics.geometry.pairs import known_pair, pair_distance
 from worldsim.physics.geometry.points import point_distance
@@ -16,6 +16,7 @@ __all__ = [
     "distances",
     "known_pair",
     "pair_distance",
+    "pairs_by_kinds",
     "point_distance",
     "signed_distance",
 ]

@@ -52,7 +52,7 @@ def _pairs(static: tuple[bool, ...], groups: tuple[int, ...]) -> Pairs:
 
 
 @functools.lru_cache(maxsize=256)
-def _grouped(kinds: tuple[str, ...], pairs: Pairs) -> tuple[tuple[tuple[str, str], tuple[int, ...]], ...]:
+def pairs_by_kinds(kinds: tuple[str, ...], pairs: Pairs) -> tuple[tuple[tuple[str, str], tuple[int, ...]], ...]:
     """Places in the list of pairs for each couple of kinds."""
     groups: dict[tuple[str, str], list[int]] = {}
     for place, (i, j) in enumerate(pairs):
@@ -95,7 +95,7 @@ def distances(
     size, vertices = _aligned(bodies.size, position.dim(), 2), _aligned(bodies.vertices, position.dim(), 3)
     parts: list[PairDistance] = []
     order: list[int] = []
-    for (kind_a, kind_b), places in _grouped(bodies.kinds, listed):
+    for (kind_a, kind_b), places in pairs_by_kinds(bodies.kinds, listed):
         a = torch.tensor([listed[p][0] for p in places], device=position.device)
         b = torch.tensor([listed[p][1] for p in places], device=position.device)
         part = pair_distance(

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# Gap in metres below which bodies count as touching.
+TOUCHING = 1e-4
+
 
 @dataclass(frozen=True)
 class Points:

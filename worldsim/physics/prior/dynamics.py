@@ -7,7 +7,6 @@ from torch import Tensor
 
 from worldsim.physics import rotation
 from worldsim.physics.prior.flight import Basis, basis, travel
-from worldsim.physics.prior.matter import Matter
 from worldsim.physics.prior.state import State
 
 # Fixed-point iterations of the implicit midpoint; each gains a factor h |omega| / 2 times the spread of the moments.
@@ -23,7 +22,12 @@ def inverse_inertia_world(matrices: Tensor, inverse_inertia: Tensor, planar: boo
 
 
 def advance(
-    state: State, matter: Matter, acceleration: Tensor, spin_rate: Tensor, time: Tensor, gyroscopic: bool
+    state: State,
+    acceleration: Tensor,
+    spin_rate: Tensor,
+    time: Tensor,
+    drag: Tensor | None,
+    inverse_inertia: Tensor | None,
 ) -> State:
     """Move bodies on for a time during which forces and torques are constant.
 
@@ -33,23 +37,23 @@ def advance(
 
     Args:
         state: (B, N, ...).
-        matter: Inertia and drag.
         acceleration: (B, N, 3) metres a second squared, drag left out.
         spin_rate: (B, N, 3) angular acceleration by torques, radians a second squared, world frame.
         time: (B, 1) or (B, N) seconds.
-        gyroscopic: Whether some body has unequal moments and turns about any axis.
+        drag: (B, N) 1/s, None for none.
+        inverse_inertia: (B, N, 3) about the body axes, 1/(kg m^2); None where no body tumbles: where all moments of
+            each are equal, or in a plane.
     """
     moment = time[..., None]
-    at = basis(time if matter.drag is None else time.expand_as(matter.drag), matter.drag)
+    at = basis(time if drag is None else time.expand_as(drag), drag)
     at = Basis(at.phi[..., None], at.psi[..., None], None if at.chi is None else at.chi[..., None])
     shift, velocity = travel(state.linear_velocity, acceleration, at)
     spin = state.angular_velocity + moment * spin_rate
     half = 0.5 * moment * spin_rate
-    if not gyroscopic:
+    if inverse_inertia is None:
         turned = rotation.integrate(state.orientation, state.angular_velocity + half, moment)
         return State(state.position + shift, turned, velocity, spin)
-    free = matter.inverse_inertia.amin(-1, keepdim=True) > 0
-    inverse = torch.where(free, matter.inverse_inertia, 1.0)
+    inverse = torch.where(inverse_inertia.amin(-1, keepdim=True) > 0, inverse_inertia, 1.0)
     inertia = 1 / inverse
     before = rotation.rotate_inverse(state.orientation, state.angular_velocity)
     middle = before
@@ -60,8 +64,3 @@ def advance(
     momentum = rotation.rotate(state.orientation, inertia * rotation.rotate_inverse(state.orientation, spin))
     spin = rotation.rotate(turned, inverse * rotation.rotate_inverse(turned, momentum))
     return State(state.position + shift, turned, velocity, spin)
-
-
-def gyroscopic_bodies(matter: Matter, kinds: tuple[str, ...], planar: bool) -> bool:
-    """Whether any shape but spheres may tumble: decided by kinds, so that it holds at trace time."""
-    return not planar and any(kind not in ("sphere", "plane") for kind in kinds)

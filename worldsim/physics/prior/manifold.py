@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from worldsim.physics import rotation
-from worldsim.physics.bodies import Bodies
-from worldsim.physics.geometry import PairDistances, collision_pairs, point_distance
-from worldsim.physics.prior.contact import Points
-from worldsim.physics.prior.matter import Matter, pair_mean
+from worldsim.physics.geometry import PairDistance, point_distance
+from worldsim.physics.prior.contact import TOUCHING, Points
+from worldsim.physics.prior.shape_world import ShapeWorld
 from worldsim.physics.prior.state import State
 
 # A corner belongs to the manifold where it lies over the other shape to within this many metres.
@@ -30,33 +29,31 @@ class CornerGroup:
     Attributes:
         owner_kind: Whose corners.
         other_kind: Against what.
-        owners: Q indices of bodies.
-        others: Q indices of bodies.
-        places: Q places in the list of pairs.
+        owners: (Q,) places of bodies.
+        others: (Q,) places of bodies.
+        places: (Q,) places in the list of pairs.
         sign: 1 where the owner is the pair's first body, else -1.
     """
 
     owner_kind: str
     other_kind: str
-    owners: list[int]
-    others: list[int]
-    places: list[int]
+    owners: Tensor
+    others: Tensor
+    places: Tensor
     sign: float
 
 
-def corner_groups(bodies: Bodies) -> list[CornerGroup]:
-    """The groups of corners of all pairs that may collide, found once for each set of kinds."""
-    groups: dict[tuple[str, str, float], CornerGroup] = {}
-    for place, (i, j) in enumerate(collision_pairs(bodies)):
-        for owner, other, sign in ((i, j, 1.0), (j, i, -1.0)):
-            kinds = (bodies.kinds[owner], bodies.kinds[other], sign)
-            if kinds[0] in ("sphere", "plane") or kinds[1] == "sphere":
+def corner_groups(scene: ShapeWorld) -> list[CornerGroup]:
+    """The groups of corners of all pairs that may collide."""
+    groups = []
+    for (first, second), places in scene.groups:
+        for sign, owner, other in ((1.0, first, second), (-1.0, second, first)):
+            if owner in ("sphere", "plane") or other == "sphere":
                 continue
-            group = groups.setdefault(kinds, CornerGroup(*kinds[:2], [], [], [], sign))
-            group.owners.append(owner)
-            group.others.append(other)
-            group.places.append(place)
-    return list(groups.values())
+            a, b = scene.first[places], scene.second[places]
+            ends = (a, b) if sign > 0 else (b, a)
+            groups.append(CornerGroup(owner, other, *ends, places, sign))
+    return groups
 
 
 def corners(kind: str, size: Tensor, vertices: Tensor, planar: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,72 +93,77 @@ class Manifold:
     """Gathers the contact points of a world's pairs.
 
     Args:
-        bodies: Of the worlds.
-        matter: Theirs under the law.
+        scene: The worlds.
         limit: Most points a world that are kept, the deepest ones.
     """
 
-    def __init__(self, bodies: Bodies, matter: Matter, limit: int) -> None:
-        self._planar, self._matter, self._limit = bodies.planar, matter, limit
-        pairs = collision_pairs(bodies)
-        device = matter.size.device
-        self.first = torch.tensor([i for i, _ in pairs], dtype=torch.long, device=device)
-        self.second = torch.tensor([j for _, j in pairs], dtype=torch.long, device=device)
-        self._groups = corner_groups(bodies)
-        self.friction = pair_mean(matter.friction[:, self.first], matter.friction[:, self.second])
-        self.restitution = pair_mean(matter.restitution[:, self.first], matter.restitution[:, self.second])
-        here = matter.presence
-        self.touchable = torch.ones_like(self.friction, dtype=torch.bool)
-        if here is not None:
-            self.touchable = (here[:, self.first] > 0.5) & (here[:, self.second] > 0.5)
+    def __init__(self, scene: ShapeWorld, limit: int) -> None:
+        self._limit = limit
+        self._groups = corner_groups(scene)
 
-    def points(self, state: State, apart: PairDistances) -> Points:
-        """The contact points at a state of which `apart` are the distances; normals from second to first body."""
+    def points(self, scene: ShapeWorld, state: State, apart: PairDistance, near: Tensor) -> Points:
+        """The contact points of the (B, P) near pairs, those that touch first; normals from second to first body.
+
+        Args:
+            scene: The worlds, or some of them.
+            state: Theirs.
+            apart: (B, P) distances at that state.
+            near: (B, P) pairs whose points are wanted.
+        """
         batch, device = state.position.shape[0], state.position.device
+        compiling = torch.compiler.is_compiling()
         normal = -apart.normal
         middle = (apart.witness_a + apart.witness_b) / 2
-        places = [torch.arange(len(self.first), device=device)]
-        where, gaps, valid = [middle], [apart.distance], [self.touchable]
+        places = [torch.arange(len(scene.first), device=device)]
+        where, gaps, valid = [middle], [apart.distance], [near]
         matrices = rotation.to_matrix(state.orientation) if self._groups else None
         for group in self._groups:
             assert matrices is not None
-            local, radius, real = corners(
-                group.owner_kind,
-                self._matter.size[:, group.owners],
-                self._matter.vertices[:, group.owners],
-                self._planar,
-            )
+            place, owners, others = group.places, group.owners, group.others
+            if not compiling:
+                here = near[:, place].any(0).nonzero()[:, 0]
+                if not len(here):
+                    continue
+                place, owners, others = place[here], owners[here], others[here]
+            size, vertices = scene.matter.size, scene.matter.vertices
+            local, radius, real = corners(group.owner_kind, size[:, owners], vertices[:, owners], scene.planar)
             count = local.shape[-2]
-            turn, centre = matrices[:, group.owners], state.position[:, group.owners]
-            world = centre[:, :, None] + (turn[:, :, None] @ local[..., None]).squeeze(-1)  # (B, Q, K, 3)
-            place = torch.tensor(group.places, device=device)
+            centre = state.position[:, owners]
+            world = centre[:, :, None] + local @ matrices[:, owners].mT  # (B, Q, K, 3)
             n = group.sign * normal[:, place, None]  # from the other shape to the corner's owner
             other_witness = apart.witness_b if group.sign > 0 else apart.witness_a
             height = ((world - other_witness[:, place, None]) * n).sum(-1) - radius[..., None]
             with torch.no_grad():
-                offset = world - state.position[:, group.others][:, :, None]
-                inside = (matrices[:, group.others][:, :, None].mT @ offset[..., None]).squeeze(-1)
-                size = self._matter.size[:, group.others][:, :, None]
-                outline = self._matter.vertices[:, group.others][:, :, None]
-                nearest = point_distance(group.other_kind, size, outline, inside, self._planar).distance
-                over = nearest - radius[..., None] <= height.clamp_min(0) + _RIM
+                if group.other_kind == "plane":  # endless: every corner lies over it
+                    over = near[:, place, None]
+                else:
+                    inside = (world - state.position[:, others][:, :, None]) @ matrices[:, others]
+                    outline = vertices[:, others][:, :, None]
+                    other_size = size[:, others][:, :, None]
+                    nearest = point_distance(group.other_kind, other_size, outline, inside, scene.planar).distance
+                    over = nearest - radius[..., None] <= height.clamp_min(0) + _RIM
+                    over = over & near[:, place, None]
             where.append((world - (radius[..., None, None] + 0.5 * height[..., None]) * n).flatten(1, 2))
             gaps.append(height.flatten(1))
-            valid.append((real & over & self.touchable[:, place, None]).flatten(1))
+            valid.append((real & over).flatten(1))
             places.append(place.repeat_interleave(count))
         place = torch.cat(places)
-        at, count = torch.cat(where, 1), len(place)
-        a, b = self.first[place], self.second[place]
+        at, gap, usable, count = torch.cat(where, 1), torch.cat(gaps, 1), torch.cat(valid, 1), len(place)
+        limit = self._limit
+        if not compiling:
+            most = int((usable & (gap.detach() < TOUCHING)).sum(1).amax()) if batch else 0
+            limit = min(limit, max(1, most))
+        a, b = scene.first[place], scene.second[place]
         points = Points(
             a=a.expand(batch, count),
             b=b.expand(batch, count),
             normal=normal[:, place],
             arm_a=at - state.position[:, a],
             arm_b=at - state.position[:, b],
-            gap=torch.cat(gaps, 1),
-            friction=self.friction[:, place],
-            restitution=self.restitution[:, place],
+            gap=gap,
+            friction=scene.friction[:, place],
+            restitution=scene.restitution[:, place],
             pair=place.expand(batch, count),
-            valid=torch.cat(valid, 1),
+            valid=usable,
         )
-        return points.nearest(self._limit)
+        return points.nearest(limit)

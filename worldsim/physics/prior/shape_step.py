@@ -1,7 +1,8 @@
 """One step of a world of any shapes: from impact to impact, every world of the batch on its own clock.
 
-A round measures all pairs, lets those that touch and approach collide, finds the constant forces of those at rest, and
-moves each world to its next time of impact or to the end of the step.
+A round measures the pairs that are near, lets those that touch and approach collide, finds the constant forces of those
+at rest, and moves each world to its next time of impact or to the end of the step. Rounds go on in those worlds alone
+that have not come to the end; under torch.compile, where no shape may depend on data, in all of them.
 """
 
 from __future__ import annotations
@@ -11,30 +12,30 @@ from torch import Tensor
 
 from worldsim.physics import rotation
 from worldsim.physics.bodies import Bodies
-from worldsim.physics.geometry import PairDistances, collision_pairs, distances
-from worldsim.physics.prior.contact import Points, velocity_at
-from worldsim.physics.prior.dynamics import advance, gyroscopic_bodies, inverse_inertia_world
+from worldsim.physics.prior.contact import TOUCHING, Points
+from worldsim.physics.prior.dynamics import inverse_inertia_world
 from worldsim.physics.prior.flight import basis
+from worldsim.physics.prior.impact_time import Pull, time_to_impact
 from worldsim.physics.prior.manifold import Manifold
 from worldsim.physics.prior.matter import Matter
 from worldsim.physics.prior.resting import Solver, central_path
 from worldsim.physics.prior.rollout import Advanced
 from worldsim.physics.prior.shape_impact import (
-    TOUCHING,
-    Pull,
-    Surroundings,
-    approach,
-    collide,
-    pair_rest_speed,
+    Collisions,
+    normal_speed,
+    point_jacobian,
+    put,
+    put_rows,
     resting_speed,
 )
+from worldsim.physics.prior.shape_world import ShapeWorld, measured, shape_world
 from worldsim.physics.prior.state import State
 from worldsim.physics.prior.touch import Touch, touch_of
 
-# Newton steps on the detached time of impact.
-_NEWTON = 4
 # Most moments of impact in a step; what is left of the step then passes without looking for further ones.
-_MOMENTS = 8
+_MOMENTS = 32
+# The same under torch.compile, where every one is played out.
+_COMPILED_MOMENTS = 8
 
 
 class ShapeStepper:
@@ -44,28 +45,17 @@ class ShapeStepper:
         bodies: Of the worlds.
         matter: Theirs under the law.
         solver: Of contact impulses and forces.
-        rounds: Most collisions one after another at one moment.
+        rounds: Most moments of impact in a step, and most collisions one after another at one moment.
         rest_time: A rebound whose flight would last less, in seconds, ends in rest.
     """
 
     def __init__(self, bodies: Bodies, matter: Matter, solver: Solver, rounds: int, rest_time: float) -> None:
-        self.bodies, self.matter, self.solver = bodies, matter, solver
-        self.rounds, self.rest_time = rounds, rest_time
-        self.pairs = collision_pairs(bodies)
+        self.scene = shape_world(bodies, matter)
+        self.solver, self.rounds, self.rest_time = solver, rounds, rest_time
         free = max(1, sum(not static for static in bodies.static))
-        self.manifold = Manifold(bodies, matter, limit=10 * free)
+        self.manifold = Manifold(self.scene, limit=10 * free)
+        self.collide = Collisions(self.manifold, solver, rounds)
         self.log: list[Touch] | None = None
-        self.gyroscopic = gyroscopic_bodies(matter, bodies.kinds, bodies.planar)
-        self._around = Surroundings(
-            measure=self._distances,
-            manifold=self.manifold,
-            matter=matter,
-            planar=bodies.planar,
-            gyroscopic=self.gyroscopic,
-            moves=matter.inverse_mass.detach() > 0,
-            solver=solver,
-            rounds=rounds,
-        )
 
     def enter(self, state: State) -> State:
         """All bodies take part."""
@@ -85,106 +75,123 @@ class ShapeStepper:
         left = state.position.new_full((batch, 1), step)
         touched = torch.zeros(batch, count, dtype=torch.bool, device=left.device)
         compiling = torch.compiler.is_compiling()
-        if not self.pairs:
-            pull, twist = self._free(state, wrench)
-            return Advanced(advance(state, self.matter, pull, twist, left, self.gyroscopic), None, touched)
-        for _ in range(min(self.rounds, _MOMENTS)):
-            pull, twist = self._free(state, wrench)
-            apart = self._distances(state)
-            near = (apart.distance < TOUCHING) & self.manifold.touchable
-            if compiling or bool(near.any()):
-                points = self.manifold.points(state, apart)
-                force = Pull(pull, self.matter.gravity, self.rest_time)
-                blows: list[tuple[Points, Tensor]] | None = None if self.log is None else []
-                state, hit = collide(state, apart, points, force, self._around, blows)
-                for struck, impulse in blows or ():
-                    assert self.log is not None
-                    self.log.append(touch_of(struck, state.position, step - left, impulse, None))
-                touched = touched | hit
-                more_pull, more_twist = self._support(state, points, force, twist, left, step)
-                pull, twist = pull + more_pull, twist + more_twist
-            with torch.no_grad():
-                wait = self._next_impact(state, apart, pull, twist, left)
-            state = advance(state, self.matter, pull, twist, wait, self.gyroscopic)
+        whole, all_touched, rows, scene = state, touched, None, self.scene
+        moments = min(self.rounds, _COMPILED_MOMENTS if compiling else _MOMENTS) if len(scene.first) else 0
+        for _ in range(moments):
+            state, touched, wait = self._round(scene, state, touched, left, step, wrench)
             left = left - wait
-            if not compiling and not bool((left > 1e-9 * step).any()):
-                return Advanced(state, None, touched)
-        pull, twist = self._free(state, wrench)
-        return Advanced(advance(state, self.matter, pull, twist, left, self.gyroscopic), None, touched)
+            if compiling:
+                continue
+            going = left[:, 0] > 1e-9 * step
+            number = int(going.sum())
+            if number == 0:
+                break
+            if number < len(going):
+                few = going.nonzero()[:, 0]
+                whole, all_touched = put(whole, rows, state), put_rows(all_touched, rows, touched)
+                rows = few if rows is None else rows[few]
+                scene, state = scene.take(few), state.map(lambda tensor: tensor[few])  # noqa: B023
+                left, touched = left[few], touched[few]
+                wrench = None if wrench is None else wrench[few]
+        else:
+            pull = self._free(scene, state, wrench)
+            state = scene.advance(state, pull.free, pull.spin_rate, left)
+        return Advanced(put(whole, rows, state), None, put_rows(all_touched, rows, touched))
 
-    def _free(self, state: State, wrench: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Accelerations (B, N, 3), linear and angular, without contact."""
-        pull = self.matter.gravity
+    def _round(
+        self, scene: ShapeWorld, state: State, touched: Tensor, left: Tensor, step: float, wrench: Tensor | None
+    ) -> tuple[State, Tensor, Tensor]:
+        """Up to the next moment of impact: the state there, who has been touched, and the (B, 1) seconds till then."""
+        pull = self._free(scene, state, wrench)
+        with torch.no_grad():
+            close = scene.touchable & (scene.clearance(state) < TOUCHING)
+        compiling = torch.compiler.is_compiling()
+        if compiling or bool(close.any()):
+            rows: Tensor | None = None
+            within, part, press, span, hits = scene, state, pull, left, touched
+            if not compiling:
+                rows = close.any(1).nonzero()[:, 0]
+                if len(rows) < len(close):
+                    within, part, press = scene.take(rows), state.map(lambda tensor: tensor[rows]), pull.take(rows)
+                    span, close, hits = left[rows], close[rows], touched[rows]
+                else:
+                    rows = None
+            part, hits, force, twist = self._contact(within, part, close, press, hits, span, step)
+            state, touched = put(state, rows, part), put_rows(touched, rows, hits)
+            if force is not None and twist is not None:
+                free, spin_rate = put_rows(pull.free, rows, force), put_rows(pull.spin_rate, rows, twist)
+                pull = pull._replace(free=free, spin_rate=spin_rate)
+        wait = time_to_impact(scene, state, pull, left)
+        return scene.advance(state, pull.free, pull.spin_rate, wait), touched, wait
+
+    def _free(self, scene: ShapeWorld, state: State, wrench: Tensor | None) -> Pull:
+        """Accelerations without contact."""
+        gravity = scene.matter.gravity
         if wrench is None:
-            return pull, torch.zeros_like(pull)
-        inverse = inverse_inertia_world(
-            rotation.to_matrix(state.orientation), self.matter.inverse_inertia, self.bodies.planar
-        )
+            return Pull(gravity, torch.zeros_like(gravity), gravity, self.rest_time)
+        matrices = rotation.to_matrix(state.orientation)
+        inverse = inverse_inertia_world(matrices, scene.matter.inverse_inertia, scene.planar)
         twist = (inverse @ wrench[..., 3:, None]).squeeze(-1)
-        return pull + wrench[..., :3] * self.matter.inverse_mass[..., None], twist
+        free = gravity + wrench[..., :3] * scene.matter.inverse_mass[..., None]
+        return Pull(free, twist, gravity, self.rest_time)
 
-    def _distances(self, state: State) -> PairDistances:
-        return distances(self.bodies, state.position, state.orientation, self.pairs, check=False)
+    def _contact(
+        self,
+        scene: ShapeWorld,
+        state: State,
+        close: Tensor,
+        pull: Pull,
+        touched: Tensor,
+        left: Tensor,
+        step: float,
+    ) -> tuple[State, Tensor, Tensor | None, Tensor | None]:
+        """Collisions now, and the accelerations of bodies at rest on each other (None where nothing rests)."""
+        compiling = torch.compiler.is_compiling()
+        with torch.no_grad():
+            apart = measured(scene, state, close)
+            near = close & (apart.distance < TOUCHING)
+            if not compiling and not bool(near.any()):
+                return state, touched, None, None
+            points = self.manifold.points(scene, state, apart, near)
+        blows: list[tuple[Points, Tensor]] | None = None if self.log is None else []
+        state, hit = self.collide(scene, state, apart, points, pull, blows)
+        for struck, impulse in blows or ():
+            assert self.log is not None
+            self.log.append(touch_of(struck, state.position, step - left, impulse, None))
+        touched = touched | hit
+        with torch.no_grad():
+            slow = normal_speed(points, state).abs() < resting_speed(points, pull)
+            rests = points.valid & (points.gap < TOUCHING) & slow
+            worlds = rests.any(1)
+        if not compiling and not bool(worlds.any()):
+            return state, touched, None, None
+        rows: Tensor | None = None
+        press = pull
+        if not compiling and self.log is None and not bool(worlds.all()):
+            rows = worlds.nonzero()[:, 0]
+            scene, press, near, left = scene.take(rows), pull.take(rows), near[rows], left[rows]
+            state_here = state.map(lambda tensor: tensor[rows])
+        else:
+            state_here = state
+        force, twist = self._support(scene, state_here, near, press, left, step)
+        return state, touched, put_rows(pull.free, rows, force), put_rows(pull.spin_rate, rows, twist)
 
     def _support(
-        self, state: State, points: Points, force: Pull, twist: Tensor, left: Tensor, step: float
+        self, scene: ShapeWorld, state: State, near: Tensor, pull: Pull, left: Tensor, step: float
     ) -> tuple[Tensor, Tensor]:
-        """Accelerations that contacts at rest add over what is left of the step."""
+        """Accelerations over what is left of the step, those by contacts at rest included."""
+        points = self.manifold.points(scene, state, measured(scene, state, near), near)
         span = left.clamp_min(1e-7)[..., None]
-        drag = self.matter.drag
+        drag = scene.matter.drag
         at = basis(span, None if drag is None else drag[..., None])
-        velocity = (1.0 if at.chi is None else at.chi) * state.linear_velocity + at.phi * force.free
-        spin = state.angular_velocity + span * twist
-        speed = (velocity_at(points, state.linear_velocity, state.angular_velocity) * points.normal).sum(-1)
-        slow = speed.detach().abs() < resting_speed(points, force)
+        velocity = (1.0 if at.chi is None else at.chi) * state.linear_velocity + at.phi * pull.free
+        spin = state.angular_velocity + span * pull.spin_rate
+        slow = normal_speed(points, state).detach().abs() < resting_speed(points, pull)
         active = points.valid & (points.gap.detach() < TOUCHING) & slow
-        if not torch.compiler.is_compiling() and not bool(active.any()):
-            return torch.zeros_like(velocity), torch.zeros_like(spin)
         gap, span_points = points.gap, span[..., 0]
         target = torch.where(gap > 0, -gap / span_points, (-0.1 * gap / span_points).clamp_max(0.3))
-        jac = self._around.jacobian(state, points)
+        jac = point_jacobian(scene, state, points)
         reply = central_path(points, jac, velocity, spin, target, active, self.solver)
         if self.log is not None:
             self.log.append(touch_of(points, state.position, step - left, reply.normal_impulse, span_points))
-        return reply.velocity / at.phi, reply.spin / span
-
-    def _next_impact(self, state: State, apart: PairDistances, pull: Tensor, twist: Tensor, left: Tensor) -> Tensor:
-        """Seconds (B, 1) to each world's next impact or the end of its step.
-
-        The first downcrossing of the distance under constant acceleration of its two witness points is polished by
-        Newton steps on the distance itself, measured at the advanced state.
-        """
-        speed, bend = approach(state, apart, self.manifold), self._bend(state, apart, pull, twist)
-        room = apart.distance
-        square = speed * speed - 2 * bend * room
-        root = square.clamp_min(0).sqrt()
-        tiny = torch.finfo(room.dtype).tiny
-        wait = torch.where(speed < 0, 2 * room / (root - speed), (speed + root) / (-bend).clamp_min(tiny))
-        resting = apart.distance < TOUCHING
-        # A pair that touches is in the hands of the contact solver, unless it still approaches from a hair's breadth.
-        fast = speed < -pair_rest_speed(apart, Pull(pull, self.matter.gravity, self.rest_time), self.manifold)
-        valid = self.manifold.touchable & (room > 0) & (square >= 0) & (wait < left) & (~resting | fast)
-        first, pair = torch.where(valid, wait, torch.inf).min(1, keepdim=True)
-        any_due = first < left
-        wait = torch.minimum(first, left)
-        if not torch.compiler.is_compiling() and not bool(any_due.any()):
-            return wait
-        watched = ~resting | fast
-        for _ in range(_NEWTON):
-            ahead = advance(state, self.matter, pull, twist, wait, self.gyroscopic)
-            then = self._distances(ahead)
-            closing = approach(ahead, then, self.manifold)
-            eligible = watched & self.manifold.touchable & (closing < 0)
-            gap, deepest = torch.where(eligible, then.distance, torch.inf).min(1, keepdim=True)
-            deeper = any_due & (gap < 0)
-            pair = torch.where(deeper, deepest, pair)
-            gap, rate = then.distance.gather(1, pair), closing.gather(1, pair)
-            better = wait - gap / torch.where(rate < 0, rate, -1.0)
-            good = any_due & (rate < 0)
-            wait = torch.where(good, torch.minimum(better.clamp_min(0), left), wait)
-        return wait
-
-    def _bend(self, state: State, apart: PairDistances, pull: Tensor, twist: Tensor) -> Tensor:
-        """(B, P) rate of the rate of each pair's distance by the accelerations of its witness points."""
-        accelerations = state._replace(linear_velocity=pull, angular_velocity=twist)
-        return approach(accelerations, apart, self.manifold)
+        return pull.free + reply.velocity / at.phi, pull.spin_rate + reply.spin / span

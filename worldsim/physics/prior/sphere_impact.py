@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from worldsim.physics.prior.contact import TOUCHING
 from worldsim.physics.prior.flight import basis, bend, press, travel
 from worldsim.physics.prior.matter import pair_mean
-from worldsim.physics.prior.spheres import TOUCHING, Arcs, Encounters, SphereWorld
+from worldsim.physics.prior.spheres import Arcs, Encounters, SphereWorld
 
 
 @dataclass(frozen=True)

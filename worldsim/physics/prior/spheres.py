@@ -13,11 +13,9 @@ from torch import Tensor
 from worldsim.physics import rotation
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.geometry import collision_pairs
+from worldsim.physics.prior.contact import TOUCHING
 from worldsim.physics.prior.flight import basis, travel
 from worldsim.physics.prior.matter import Matter
-
-# Gap in metres below which a resting pair counts as touching.
-TOUCHING = 1e-4
 
 
 @dataclass(frozen=True)
