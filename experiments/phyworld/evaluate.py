@@ -23,8 +23,10 @@ from data import FAMILIES, ClipSet
 from torch import Tensor
 
 from worldsim.data.clip import Clip
+from worldsim.models.config import config_from_dict
 from worldsim.models.pairing import draw_hint
-from worldsim.models.world_model import World, WorldModel, config_from_dict
+from worldsim.models.world import World
+from worldsim.models.world_model import WorldModel
 from worldsim.physics import LawParameters
 from worldsim.training import checkpoints, load_checkpoint
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from data import FAMILIES, ClipSet
 
-from worldsim.models.config import preset
-from worldsim.models.world_model import WorldModel, WorldModelConfig
+from worldsim.models.config import WorldModelConfig, preset
+from worldsim.models.world_model import WorldModel
 from worldsim.training import TrainConfig, Trainer, step_generator
 
 NUM_FRAMES, NUM_CONTEXT, BATCH = 16, 4, 32

@@ -8,9 +8,10 @@ import torch
 
 from worldsim.data.clip import collate
 from worldsim.engines import Contacts, Rollout
-from worldsim.models.config import DiTConfig
+from worldsim.models.config import DiTConfig, WorldModelConfig, config_from_dict
 from worldsim.models.pairing import draw_hint, fit_start
-from worldsim.models.world_model import World, WorldModel, WorldModelConfig, config_from_dict
+from worldsim.models.world import World
+from worldsim.models.world_model import WorldModel
 from worldsim.physics import Bodies, Trajectory
 from worldsim.scene import make_scene
 from worldsim.vision import View, rasterise
@@ -120,7 +121,7 @@ def test_nothing_of_the_withheld_states_reaches_the_model(clip):
 def test_losses_have_names_and_gradients(clip):
     model = WorldModel(CONFIG)
     terms = model.loss(clip, torch.Generator().manual_seed(0))
-    assert set(terms) == {"diffusion", "agreement", "permanence"}
+    assert set(terms) == {"diffusion", "agreement", "permanence", "penetration"}
     sum(terms.values()).backward()
     assert model.denoiser.head.linear.weight.grad.abs().sum() > 0
     again = model.loss(clip, torch.Generator().manual_seed(0))
@@ -129,7 +130,8 @@ def test_losses_have_names_and_gradients(clip):
 
 def test_a_dropped_hint_is_dropped(clip):
     model = WorldModel(dataclasses.replace(CONFIG, hint_drop=1.0))
-    condition, _ = model.condition(World.of(clip.setups), clip.video[:, :, :4], 12, torch.Generator().manual_seed(0))
+    world = World.of(clip.setups)
+    condition = model.condition(world, model.foresee(world, clip.video[:, :, :4], 12), torch.Generator().manual_seed(0))
     assert (condition.hint_given == 0).all()
 
 

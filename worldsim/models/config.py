@@ -1,8 +1,9 @@
-"""Sizes of the video diffusion transformer: the config dataclass and the named presets."""
+"""Configs of the transformer and of the paired model, and the named sizes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import dataclasses
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 ATTENTION = ("full", "factorised")
@@ -78,3 +79,68 @@ def preset(name: str, **changes: Any) -> DiTConfig:
     if name not in PRESETS:
         raise ValueError(f"preset: must be one of {', '.join(PRESETS)}, got {name!r}")
     return replace(PRESETS[name], **changes)
+
+
+@dataclass(frozen=True)
+class WorldModelConfig:
+    """A paired model.
+
+    Attributes:
+        dit: Of the denoiser.
+        context_lengths: Numbers of context frames that the model is trained for, multiples of the tubelet's frames.
+        clip_frames: Longest clip that one pass makes, context included; longer videos are made chunk by chunk.
+        fps: Frames a second.
+        hint: Lever 3, prior conditioning.
+        hint_drop: Share of training clips whose hint is dropped, so that the weights also run without it.
+        hint_noise: Standard deviation, as a share of the read speed, by which the start of the hint's roll-out is
+            perturbed in training, so that the model learns when to distrust it.
+        consistency: Lever 2, weight of the consistency loss; 0 leaves it out.
+        consistency_t_max: Noise time above which it is silent.
+        max_step: Longest step of the prior, seconds.
+        context_noise: Noise on context frames in training.
+        time_mean: Of the logit of the training times.
+        time_std: Of the logit of the training times.
+    """
+
+    dit: DiTConfig = field(default_factory=DiTConfig)
+    context_lengths: tuple[int, ...] = (4,)
+    clip_frames: int = 16
+    fps: float = 10.0
+    hint: bool = True
+    hint_drop: float = 0.2
+    hint_noise: float = 0.0
+    consistency: float = 0.0
+    consistency_t_max: float = 0.5
+    max_step: float = 0.1
+    context_noise: float = 0.0
+    time_mean: float = 0.0
+    time_std: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "context_lengths", tuple(self.context_lengths))
+        for length in self.context_lengths:
+            if length < 0 or length % self.dit.patch[0]:
+                raise ValueError(
+                    f"world_model.context_lengths: must be multiples of the tubelet's {self.dit.patch[0]} frames, "
+                    f"got {length}"
+                )
+        if self.clip_frames % self.dit.patch[0] or self.clip_frames <= max(self.context_lengths):
+            raise ValueError(
+                f"world_model.clip_frames: must be a multiple of the tubelet's {self.dit.patch[0]} frames above the "
+                f"longest context, {max(self.context_lengths)}, got {self.clip_frames}"
+            )
+        if self.hint and not self.dit.hint_channels:
+            raise ValueError("world_model.hint: must be false where dit.hint_channels is 0, got true")
+
+
+def config_from_dict(data: dict[str, Any]) -> WorldModelConfig:
+    """A WorldModelConfig from plain JSON values, refusing unknown fields."""
+    known = {f.name for f in dataclasses.fields(WorldModelConfig)}
+    for name in data:
+        if name not in known:
+            raise ValueError(f"world_model.{name}: must be one of {', '.join(sorted(known))}")
+    dit = {f.name for f in dataclasses.fields(DiTConfig)}
+    for name in data.get("dit", {}):
+        if name not in dit:
+            raise ValueError(f"dit.{name}: must be one of {', '.join(sorted(dit))}")
+    return WorldModelConfig(**{**data, "dit": DiTConfig(**data.get("dit", {}))})

@@ -62,6 +62,18 @@ def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: 
     )
 
 
+def keep_where_seen(held: Trajectory, read: Trajectory, bodies: Bodies) -> Trajectory:
+    """(B, 1, N): the held state of each body that the picture shows within half its extent of it, else the read one."""
+    gap = (held.position - read.position).norm(dim=-1)
+    keep = (gap < 0.5 * bodies.size[:, None, :, 0]) & (read.presence > 0.5)
+
+    def choose(name: str) -> Tensor:
+        return torch.where(keep[..., None], getattr(held, name), getattr(read, name))
+
+    names = ("position", "orientation", "linear_velocity", "angular_velocity")
+    return Trajectory(**{name: choose(name) for name in names}, presence=read.presence, dt=read.dt)
+
+
 def predict(
     prior: PhysicsPrior,
     start: Trajectory,

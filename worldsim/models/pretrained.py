@@ -22,7 +22,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from worldsim.data.files import write_bytes
-from worldsim.models.world_model import WorldModel, WorldModelConfig
+from worldsim.models.config import WorldModelConfig
+from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
 from worldsim.scene.checks import require
 
@@ -114,7 +115,7 @@ def read_config(name: str | os.PathLike[str]) -> tuple[WorldModelConfig, ModelCa
     return config, from_dict(ModelCard, document.get("card", {}), f"{path}.card")
 
 
-def load(name: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
+def from_pretrained(name: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
     """The model of a shipped name or folder, in evaluation mode on the CPU.
 
     Args:
@@ -139,14 +140,14 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor],
         if names:
             first = sorted(names)[0]
             raise ValueError(f"{where}: must {kind} {first}, as its config says; {len(names)} tensors in all differ")
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):
         shape, wanted = tuple(tensor.shape), tuple(expected[name].shape)
         require(f"{where}.{name}", f"of shape {wanted}, as its config says", shape == wanted, shape)
         require(f"{where}.{name}", "finite", bool(torch.isfinite(tensor).all()), "NaN or infinity")
 
 
-def save(model: WorldModel, folder: str | os.PathLike[str], card: ModelCard | None = None) -> Path:
-    """Write a checkpoint that `load` reads; returns its folder. Each file appears whole or not at all."""
+def save_pretrained(model: WorldModel, folder: str | os.PathLike[str], card: ModelCard | None = None) -> Path:
+    """Write a checkpoint that from_pretrained reads; returns its folder. Each file appears whole or not at all."""
     return _write(Path(folder), model.config, model.state_dict(), card or ModelCard())
 
 

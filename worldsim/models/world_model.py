@@ -8,76 +8,31 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from worldsim.data.clip import Clip, to_uint8
-from worldsim.diffusion import Hook, add_noise, expand_time, sample, sample_times
+from worldsim.diffusion import add_noise, expand_time, sample, sample_times
 from worldsim.diffusion.path import MIN_TIME
 from worldsim.models.conditioning import Conditioning, setup_tokens
-from worldsim.models.config import DiTConfig
+from worldsim.models.config import WorldModelConfig
 from worldsim.models.dit import VideoDiT
 from worldsim.models.inputs import take_in
 from worldsim.models.losses import consistency_terms
-from worldsim.models.pairing import draw_hint, fit_start, predict
+from worldsim.models.pairing import draw_hint, fit_start, keep_where_seen, predict
+from worldsim.models.steering import Guidance, steer
+from worldsim.models.world import World
 from worldsim.physics import LawParameters, PhysicsPrior, PriorConfig
-from worldsim.physics.bodies import Bodies
-from worldsim.physics.trajectory import Trajectory
-from worldsim.scene import Setup, State
-from worldsim.vision.raster import View
+from worldsim.physics.trajectory import Trajectory, concatenate
+from worldsim.scene import Setup
 from worldsim.vision.readout import ColourReadout
 
 if TYPE_CHECKING:
     from worldsim.models.pretrained import ModelCard
-
-
-@dataclass(frozen=True)
-class WorldModelConfig:
-    """A paired model.
-
-    Attributes:
-        dit: Of the denoiser.
-        context_lengths: Numbers of context frames that the model is trained for, multiples of the tubelet's frames.
-        fps: Frames a second.
-        hint: Lever 3, prior conditioning.
-        hint_drop: Share of training clips whose hint is dropped, so that the weights also run without it.
-        hint_noise: Standard deviation, as a share of the read speed, by which the start of the hint's roll-out is
-            perturbed in training, so that the model learns when to distrust it.
-        consistency: Lever 2, weight of the consistency loss; 0 leaves it out.
-        consistency_t_max: Noise time above which it is silent.
-        max_step: Longest step of the prior, seconds.
-        context_noise: Noise on context frames in training.
-        time_mean: Of the logit of the training times.
-        time_std: Of the logit of the training times.
-    """
-
-    dit: DiTConfig = field(default_factory=DiTConfig)
-    context_lengths: tuple[int, ...] = (4,)
-    fps: float = 10.0
-    hint: bool = True
-    hint_drop: float = 0.2
-    hint_noise: float = 0.0
-    consistency: float = 0.0
-    consistency_t_max: float = 0.5
-    max_step: float = 0.1
-    context_noise: float = 0.0
-    time_mean: float = 0.0
-    time_std: float = 1.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "context_lengths", tuple(self.context_lengths))
-        for length in self.context_lengths:
-            if length < 0 or length % self.dit.patch[0]:
-                raise ValueError(
-                    f"world_model.context_lengths: must be multiples of the tubelet's {self.dit.patch[0]} frames, "
-                    f"got {length}"
-                )
-        if self.hint and not self.dit.hint_channels:
-            raise ValueError("world_model.hint: must be false where dit.hint_channels is 0, got true")
 
 
 @dataclass(frozen=True)
@@ -102,47 +57,6 @@ class Generation:
         return Generation(to_uint8(self.video[0]).cpu().numpy(), self.num_context, trajectory, prior)
 
 
-@dataclass(frozen=True)
-class World:
-    """Setups of a batch as tensors: what prior, rasteriser and readout need.
-
-    Attributes:
-        setups: One a world.
-        bodies: Of the worlds.
-        view: Of the worlds.
-        background: (B, 3) from 0 to 1.
-        law: Gravity and drag.
-        fixed: (B, 1, N) poses of static bodies; dynamic ones stand at the origin.
-    """
-
-    setups: tuple[Setup, ...]
-    bodies: Bodies
-    view: View
-    background: Tensor
-    law: LawParameters
-    fixed: Trajectory
-
-    @staticmethod
-    def of(setups: Sequence[Setup], device: torch.device | str = "cpu") -> World:
-        """Gather setups of equal layout."""
-        origin = State((0.0, 0.0, 0.0))
-
-        def rows(name: str) -> Tensor:
-            return torch.tensor([[getattr(b.state or origin, name) for b in s.bodies] for s in setups])[:, None]
-
-        names = ("position", "orientation", "linear_velocity", "angular_velocity")
-        values = {name: rows(name) for name in names}
-        fixed = Trajectory(**values, presence=torch.ones_like(values["position"][..., 0]), dt=1 / setups[0].fps)
-        return World(
-            tuple(setups),
-            Bodies.from_scenes(setups).to(device),
-            View.from_cameras([s.camera for s in setups]).to(device=device),
-            torch.tensor([s.background for s in setups], device=device),
-            LawParameters.of(setups).to(device),
-            fixed.to(device),
-        )
-
-
 class WorldModel(nn.Module):
     """Denoiser, prior and readout. The denoiser is a VideoDiT unless another one that meets its protocol is given."""
 
@@ -156,15 +70,15 @@ class WorldModel(nn.Module):
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
         """Load a checkpoint that is shipped under that name, or a folder; see worldsim.models.pretrained."""
-        from worldsim.models.pretrained import load
+        from worldsim.models.pretrained import from_pretrained
 
-        return load(name, denoiser)
+        return from_pretrained(name, denoiser)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: ModelCard | None = None) -> None:
         """Write weights, config and model card into a folder that from_pretrained reads."""
-        from worldsim.models.pretrained import save
+        from worldsim.models.pretrained import save_pretrained
 
-        save(self, folder, card)
+        save_pretrained(self, folder, card)
 
     def loss(self, clip: Clip, generator: torch.Generator) -> dict[str, Tensor]:
         """Named scalar terms of a clip whose num_context is one of the config's context lengths.
@@ -174,7 +88,10 @@ class WorldModel(nn.Module):
         known, tubelet = self._check_context(clip.num_context), self.config.dit.patch[0]
         x = clip.video
         world = World.of(clip.setups, x.device) if clip.setups else None
-        condition, foreseen = self.condition(world, x[:, :, :known], clip.num_frames, generator)
+        foreseen = None
+        if world is not None and known and (self.config.hint or self.config.consistency > 0):
+            foreseen = self.foresee(world, x[:, :, :known], clip.num_frames, generator)
+        condition = self.condition(world, foreseen, generator)
         latent = clip.num_frames // tubelet
         t = sample_times(
             x.shape[0],
@@ -199,38 +116,27 @@ class WorldModel(nn.Module):
         return terms
 
     def condition(
-        self,
-        world: World | None,
-        context: Tensor,
-        num_frames: int,
-        generator: torch.Generator | None = None,
-        law: LawParameters | None = None,
-    ) -> tuple[Conditioning, Trajectory | None]:
-        """What the denoiser is told, from the context's pixels and the Setups alone.
+        self, world: World | None, foreseen: Trajectory | None, generator: torch.Generator | None = None
+    ) -> Conditioning:
+        """What the denoiser is told.
 
         Args:
             world: Setups as tensors; None where there are none.
-            context: (B, 3, K, H, W) in [-1, 1].
-            num_frames: Of the whole clip.
-            generator: Where given, the hint is dropped and perturbed at random as in training.
-            law: In place of the Setups' law.
-
-        Returns:
-            The conditioning and the prior's (B, T, N) trajectory, None without lever 2 or 3.
+            foreseen: (B, T, N) what the prior foresees; None gives no hint.
+            generator: Where given, the hint is dropped at random as in training.
         """
         if world is None:
-            return Conditioning(), None
-        setup = setup_tokens(world.setups).to(context) if self.config.dit.setup_features else None
-        foreseen = None
-        if context.shape[2] and (self.config.hint or self.config.consistency > 0):
-            foreseen = self.foresee(world, context, num_frames, generator, law)
+            return Conditioning()
+        setup = None
+        if self.config.dit.setup_features:
+            setup = setup_tokens(world.setups).to(world.background.device)
         if not self.config.hint or foreseen is None:
-            return Conditioning(setup=setup), foreseen
+            return Conditioning(setup=setup)
         hint = draw_hint(foreseen, world.bodies, world.view, world.background, world.setups[0].shading)
-        given = torch.ones(context.shape[0])
+        given = torch.ones(len(world.setups))
         if generator is not None:
-            given = (torch.rand(context.shape[0], generator=generator) >= self.config.hint_drop).float()
-        return Conditioning(setup=setup, hint=hint, hint_given=given.to(context)), foreseen
+            given = (torch.rand(len(given), generator=generator) >= self.config.hint_drop).float()
+        return Conditioning(setup=setup, hint=hint, hint_given=given.to(hint))
 
     @torch.no_grad()
     def foresee(
@@ -240,13 +146,24 @@ class WorldModel(nn.Module):
         num_frames: int,
         generator: torch.Generator | None = None,
         law: LawParameters | None = None,
+        start: Trajectory | None = None,
     ) -> Trajectory:
-        """(B, T, N): the context as read, and the prior's roll-out from its end."""
+        """(B, T, N): the context as read, and the prior's roll-out from its end.
+
+        Args:
+            world: Setups as tensors.
+            context: (B, 3, K, H, W) in [-1, 1].
+            num_frames: Of the whole clip.
+            generator: Where given, the start is perturbed at random as in training.
+            law: In place of the Setups' law.
+            start: (B, 1, N) what the prior holds true of the last context frame, which the picture may contradict.
+        """
         law = law or world.law
         reading = self.readout(context, world.bodies, world.view, world.background, world.fixed)
         # Half a pixel: what free flight may miss before an impact is assumed to lie within the context.
         tolerance = 0.5 / world.view.focal[:, None]
-        start = fit_start(reading.trajectory, world.bodies, law.gravity, tolerance)
+        read = fit_start(reading.trajectory, world.bodies, law.gravity, tolerance)
+        start = read if start is None else keep_where_seen(start, read, world.bodies)
         if generator is not None and self.config.hint_noise > 0:
             speed = start.linear_velocity.norm(dim=-1, keepdim=True)
             jitter = torch.randn(start.linear_velocity.shape, generator=generator).to(speed)
@@ -267,7 +184,7 @@ class WorldModel(nn.Module):
         solver: str = "euler",
         hint: bool = True,
         law: LawParameters | None = None,
-        hooks: Sequence[Hook] = (),
+        guidance: Guidance | None = None,
     ) -> Generation:
         """Continue videos.
 
@@ -275,62 +192,116 @@ class WorldModel(nn.Module):
             context: (K, H, W, 3) uint8 pictures of one video, or (B, 3, K, H, W) tensor in [-1, 1]; K is one of the
                 config's context lengths, or more, of which the last ones are kept.
             setup: One, or one a video; None leaves the denoiser with the context alone.
-            num_frames: New frames.
+            num_frames: New frames; where they exceed a clip of the config's length, the video grows chunk by chunk.
             seed: Of the starting noise.
             steps: Of the sampler.
             solver: "euler" or "heun".
             hint: Whether the prior's hint is given; off, the same weights run without it.
             law: In place of the Setups' law, such as a wrong one.
-            hooks: Corrections of each clean estimate, such as guidance.
+            guidance: Lever 4; None leaves it out.
 
         Raises:
             ValueError: For wrong frame counts, sizes, rates or numbers: names field, rule and value.
+        """
+        given = take_in(context, setup, self.config.context_lengths, self.config.fps, next(self.parameters()).device)
+        options: dict[str, Any] = {"seed": seed, "steps": steps, "solver": solver, "hint": hint}
+        chunks = list(
+            self.stream(given.context, given.setups or None, num_frames, law=law, guidance=guidance, **options)
+        )
+        video = torch.cat([given.context, *(chunk.video[:, :, chunk.num_context :] for chunk in chunks)], dim=2)
+        read = self.read(video, World.of(given.setups, video.device) if given.setups else None)
+        parts = [chunk.prior.frames(chunk.num_context if k else 0) for k, chunk in enumerate(chunks) if chunk.prior]
+        prior = concatenate(parts, axis="time") if parts else None
+        generation = Generation(video, given.context.shape[2], read, prior)
+        return generation.first() if given.single else generation
+
+    @torch.no_grad()
+    def stream(
+        self,
+        context: Any,
+        setup: Setup | Sequence[Setup] | None,
+        num_frames: int,
+        *,
+        seed: int = 0,
+        steps: int = 10,
+        solver: str = "euler",
+        hint: bool = True,
+        law: LawParameters | None = None,
+        guidance: Guidance | None = None,
+    ) -> Iterator[Generation]:
+        """Continue videos chunk by chunk, so that memory does not grow with their length; arguments as of generate.
+
+        Each chunk's context is the end of the one before. The prior goes on from its own state where the video shows
+        a body within half its extent of it, else from what is read.
+
+        Yields:
+            Generations of tensors, whose first num_context frames are the end of what came before.
         """
         if num_frames < 1:
             raise ValueError(f"num_frames: must be 1 or more, got {num_frames}")
         device = next(self.parameters()).device
         given = take_in(context, setup, self.config.context_lengths, self.config.fps, device)
-        context, known, tubelet = given.context, given.context.shape[2], self.config.dit.patch[0]
+        known, shown = given.context.shape[2], given.context
+        world = World.of(given.setups, device) if given.setups else None
+        generator = torch.Generator().manual_seed(seed)
+        start: Trajectory | None = None
+        while num_frames > 0:
+            new = min(num_frames, self.config.clip_frames - known)
+            chunk = self._chunk(world, shown, new, generator, steps, solver, hint, law, guidance, start)
+            yield chunk
+            num_frames -= new
+            shown = chunk.video[:, :, chunk.video.shape[2] - known :]
+            start = None if chunk.prior is None else chunk.prior.frames(chunk.prior.num_frames - 1)
+
+    def read(self, video: Tensor, world: World | None) -> Trajectory | None:
+        """(B, T, N) states of (B, 3, T, H, W) video; None where no Setups are known."""
+        if world is None:
+            return None
+        return self.readout(video, world.bodies, world.view, world.background, world.fixed).trajectory
+
+    def _chunk(
+        self,
+        world: World | None,
+        context: Tensor,
+        num_frames: int,
+        generator: torch.Generator,
+        steps: int,
+        solver: str,
+        hint: bool,
+        law: LawParameters | None,
+        guidance: Guidance | None,
+        start: Trajectory | None,
+    ) -> Generation:
+        known, tubelet = context.shape[2], self.config.dit.patch[0]
         total = known + num_frames
         padded = total + -total % tubelet
-        world = World.of(given.setups, context.device) if given.setups else None
-        condition, foreseen = self.condition(world, context, padded, law=law)
-        if not hint:
-            condition = condition.without_hint()
+        foreseen = None
+        if world is not None and known and (self.config.hint or guidance is not None):
+            foreseen = self.foresee(world, context, padded, law=law, start=start)
+        condition = self.condition(world, foreseen)
+        hooks = []
+        if guidance is not None:
+            if world is None or foreseen is None:
+                raise ValueError("guidance: needs a Setup, and context frames from which the prior's start is read")
+            hooks.append(steer(guidance, self.readout, world, foreseen, known, self.prior))
         training = self.training
         self.eval()
         video = sample(
-            lambda z, t: self.denoiser(z, t, condition),
+            lambda z, t: self.denoiser(z, t, condition if hint else condition.without_hint()),
             context,
             padded,
             tubelet=tubelet,
             steps=steps,
             solver=solver,
             hooks=hooks,
-            generator=torch.Generator().manual_seed(seed),
+            generator=generator,
         )
         self.train(training)
         video = video[:, :, :total].clamp(-1, 1)
-        read = None
-        if world is not None:
-            read = self.readout(video, world.bodies, world.view, world.background, world.fixed).trajectory
-        generation = Generation(video, known, read, None if foreseen is None else foreseen.frames(0, total))
-        return generation.first() if given.single else generation
+        prior = None if foreseen is None else foreseen.frames(0, total)
+        return Generation(video, known, self.read(video, world), prior)
 
     def _check_context(self, known: int) -> int:
         if known not in self.config.context_lengths:
             raise ValueError(f"context: must have one of {self.config.context_lengths} frames, got {known}")
         return known
-
-
-def config_from_dict(data: dict[str, Any]) -> WorldModelConfig:
-    """A WorldModelConfig from plain JSON values, refusing unknown fields."""
-    known = {f.name for f in dataclasses.fields(WorldModelConfig)}
-    for name in data:
-        if name not in known:
-            raise ValueError(f"world_model.{name}: must be one of {', '.join(sorted(known))}")
-    dit = {f.name for f in dataclasses.fields(DiTConfig)}
-    for name in data.get("dit", {}):
-        if name not in dit:
-            raise ValueError(f"dit.{name}: must be one of {', '.join(sorted(dit))}")
-    return WorldModelConfig(**{**data, "dit": DiTConfig(**data.get("dit", {}))})
