@@ -31,11 +31,12 @@ def classifier_free(conditional: Denoise, unconditional: Denoise, scale: float) 
 def energy_guidance(energy: Callable[[Tensor], Tensor], step: float, t_max: float = 0.7, iterations: int = 1) -> Hook:
     """A hook that moves the clean estimate down the gradient of a violation energy.
 
-    The gradient of each clip is scaled to unit root mean square where it is larger, so that `step` bounds the change a
-    pixel sees. Above t_max the estimate is a mean over futures and need not be lawful: it is left alone.
+    Each step is Polyak's (Polyak 1969, step length E / |gradient|^2 for a least energy of 0), so that it is right
+    whatever the energy's scale and dies out as the law is met. Above t_max the estimate is a mean over futures and
+    need not be lawful: it is left alone.
 
     Args:
-        energy: (B, C, T, H, W) clean estimates to (B,) energies.
+        energy: (B, C, T, H, W) clean estimates to (B,) energies, 0 where the law is kept.
         step: Largest root-mean-square change an iteration, in units of the video's range [-1, 1].
         t_max: Noise time above which nothing is done.
         iterations: Gradient steps an evaluation.
@@ -47,10 +48,12 @@ def energy_guidance(energy: Callable[[Tensor], Tensor], step: float, t_max: floa
         for _ in range(iterations):
             with torch.enable_grad():
                 leaf = x.detach().requires_grad_(True)
-                (gradient,) = torch.autograd.grad(energy(leaf).sum(), leaf)
-            rms = gradient.flatten(1).square().mean(1).sqrt()
-            scale = step * (1 - now) ** 2 / rms.clamp_min(1.0)
-            x = x - scale[:, None, None, None, None] * gradient
+                value = energy(leaf)
+                (gradient,) = torch.autograd.grad(value.sum(), leaf)
+            square = gradient.flatten(1).square()
+            polyak = value.detach() / square.sum(1).clamp_min(1e-12)
+            bound = step * (1 - now) ** 2 / square.mean(1).sqrt().clamp_min(1e-12)
+            x = x - torch.minimum(polyak, bound)[:, None, None, None, None] * gradient
         return x
 
     return hook
