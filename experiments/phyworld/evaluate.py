@@ -1,10 +1,8 @@
-"""PhyWorld's velocity error for every row that a claim needs, in and out of distribution.
+"""PhyWorld's errors for every row that a claim needs, in and out of distribution.
 
 python experiments/phyworld/evaluate.py DATA --paired RUN [--plain RUN] [--clips 200] [--seeds 3] --out results.json
 
-The error of a ball is the mean over new frames, in which it is wholly in view in truth, and over both axes of the
-difference between its velocity (frame difference of the positions read by colour) and the true one, in units a second.
-A ball whose area is outside [.5, 2] of the true one in a frame counts with the true speed there.
+Errors are those of measure.py by both readers, with 95 % bootstrap intervals over clips and seeds; page.py prints them.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -20,17 +19,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from data import FAMILIES, ClipSet
+from measure import READERS, errors
+from page import page
 from torch import Tensor
 
 from worldsim.data.clip import Clip
 from worldsim.models.config import config_from_dict
 from worldsim.models.pairing import draw_hint
+from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import LawParameters
 from worldsim.training import checkpoints, load_checkpoint
 
 NUM_FRAMES, NUM_CONTEXT, BATCH = 16, 4, 50
+FLOOR, RASTER, PAIRED = "the reader on ground truth", "the rasterised prior alone", "paired"
 
 
 def load(run: Path) -> WorldModel:
@@ -59,29 +62,6 @@ def batches(clips: ClipSet, count: int) -> list[Clip]:
     return [clips.clip(rows, start, NUM_FRAMES, NUM_CONTEXT) for start, rows in groups]
 
 
-def errors(model: WorldModel, video: Tensor, clip: Clip) -> tuple[Tensor, Tensor]:
-    """(B,) velocity and position error of each clip's worst-read truth-visible frames; NaN where none is in view."""
-    world = World.of(clip.setups)
-    reading = model.readout(video, world.bodies, world.view, world.background, world.fixed)
-    truth, read = clip.trajectory.position, reading.trajectory.position
-    radius = clip.bodies.size[:, None, :, :1]
-    inside = ((truth[..., [0, 2]] >= radius) & (truth[..., [0, 2]] <= 10 - radius)).all(-1)
-    whole = torch.pi * (clip.bodies.size[:, None, :, 0] * world.view.focal[:, None, None]).square()
-    area = reading.moments.area / whole
-    there = (area > 0.5) & (area < 2)
-    dt = 1 / clip.fps
-    velocity, true_velocity = (p[:, 1:].sub(p[:, :-1])[..., [0, 2]] / dt for p in (read, truth))
-    counted = (inside[:, 1:] & inside[:, :-1])[:, NUM_CONTEXT - 1 :]
-    seen = (there[:, 1:] & there[:, :-1])[:, NUM_CONTEXT - 1 :]
-    off = (velocity - true_velocity).abs().mean(-1)[:, NUM_CONTEXT - 1 :]
-    off = torch.where(seen, off, true_velocity.norm(dim=-1)[:, NUM_CONTEXT - 1 :])
-    shift = (read - truth)[..., [0, 2]].abs().mean(-1)[:, NUM_CONTEXT:].clamp_max(10)
-    total = counted.sum((1, 2))
-    mean = (off * counted).sum((1, 2)) / total
-    in_view = inside[:, NUM_CONTEXT:]
-    return mean, (shift * in_view).sum((1, 2)) / in_view.sum((1, 2))
-
-
 def wrong_law(law: LawParameters, clip: Clip) -> LawParameters:
     """Gravity x 1.5 and restitution - .3."""
     return dataclasses.replace(law, gravity=law.gravity * 1.5, restitution=clip.bodies.restitution - 0.3)
@@ -90,13 +70,14 @@ def wrong_law(law: LawParameters, clip: Clip) -> LawParameters:
 def rows(paired: WorldModel, plain: WorldModel | None, steps: int) -> dict[str, Callable[[Clip, int], Tensor]]:
     """Row name to a function from clip and seed to video."""
 
-    def generate(model: WorldModel, **options: object) -> Callable[[Clip, int], Tensor]:
+    def generate(
+        model: WorldModel, wrong: bool = False, hint: bool = True, guidance: Guidance | None = None
+    ) -> Callable[[Clip, int], Tensor]:
         def run(clip: Clip, seed: int) -> Tensor:
-            law = wrong_law(clip.law, clip) if options.get("law") == "wrong" else None
-            hint = bool(options.get("hint", True))
-            context = clip.video[:, :, :NUM_CONTEXT]
-            new = NUM_FRAMES - NUM_CONTEXT
-            return model.generate(context, clip.setups, new, seed=seed, steps=steps, hint=hint, law=law).video
+            law = wrong_law(clip.law, clip) if wrong else None
+            context, new = clip.video[:, :, :NUM_CONTEXT], NUM_FRAMES - NUM_CONTEXT
+            options = {"seed": seed, "steps": steps, "hint": hint, "law": law, "guidance": guidance}
+            return model.generate(context, clip.setups, new, **options).video
 
         return run
 
@@ -106,23 +87,31 @@ def rows(paired: WorldModel, plain: WorldModel | None, steps: int) -> dict[str, 
         return draw_hint(foreseen, world.bodies, world.view, world.background, "flat")
 
     table: dict[str, Callable[[Clip, int], Tensor]] = {
-        "floor: the reader on ground truth": lambda clip, seed: clip.video,
-        "the rasterised prior alone": raster,
-        "paired": generate(paired),
+        FLOOR: lambda clip, seed: clip.video,
+        RASTER: raster,
+        PAIRED: generate(paired),
+        "paired, guided by the energy": generate(paired, guidance=Guidance("energy")),
+        "paired, projected": generate(paired, guidance=Guidance("project")),
         "paired, hint off": generate(paired, hint=False),
-        "paired, wrong law": generate(paired, law="wrong"),
+        "paired, wrong law": generate(paired, wrong=True),
     }
     if plain is not None:
         table["plain twin"] = generate(plain)
     return table
 
 
-def summary(values: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
-    """Mean with a 95 % bootstrap interval."""
+def bootstrap(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """1000 means of resampled values; NaN alone where there are none."""
     values = values[np.isfinite(values)]
-    means = rng.choice(values, (1000, len(values))).mean(1)
+    return rng.choice(values, (1000, len(values))).mean(1) if len(values) else np.full(1000, np.nan)
+
+
+def cell(values: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+    """Mean with a 95 % bootstrap interval."""
+    means = bootstrap(values, rng)
     low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": float(values.mean()), "low": float(low), "high": float(high), "clips": len(values)}
+    good = values[np.isfinite(values)]
+    return {"mean": float(good.mean()) if len(good) else np.nan, "low": float(low), "high": float(high), "n": len(good)}
 
 
 def main() -> None:
@@ -132,39 +121,64 @@ def main() -> None:
     parser.add_argument("--paired", type=Path, required=True)
     parser.add_argument("--plain", type=Path)
     parser.add_argument("--clips", type=int, default=200)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3, help="sampling seeds of paired and plain; other rows take one")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("outputs/phyworld.json"))
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     paired = load(arguments.paired)
     table = rows(paired, load(arguments.plain) if arguments.plain else None, arguments.steps)
-    rng = np.random.default_rng(0)
-    results: dict[str, dict[str, dict[str, float]]] = {}
     began = time.monotonic()
+    found: dict[str, dict[str, dict[str, dict[str, list[np.ndarray]]]]] = {}
     for family in FAMILIES:
         for split in ("id", "ood"):
             clips = batches(ClipSet(arguments.data, family, split, "test"), arguments.clips)
             for name, run in table.items():
-                seeds = 1 if name.startswith(("floor", "the raster")) else arguments.seeds
-                found = [errors(paired, run(clip, seed), clip) for seed in range(seeds) for clip in clips]
-                velocity, position = (torch.cat(part).numpy() for part in zip(*found, strict=True))
-                cell = {f"velocity_{k}": v for k, v in summary(velocity, rng).items()}
-                cell |= {f"position_{k}": v for k, v in summary(position, rng).items()}
-                results.setdefault(name, {})[f"{family} {split}"] = cell
-                print(
-                    f"{family:15s} {split:4s} {name:34s} velocity {cell['velocity_mean']:.4f} "
-                    f"[{cell['velocity_low']:.4f}, {cell['velocity_high']:.4f}]  position {cell['position_mean']:.4f}",
-                    flush=True,
-                )
+                for seed in range(arguments.seeds if name in (PAIRED, "plain twin") else 1):
+                    for clip in clips:
+                        video = run(clip, seed)
+                        for reader in READERS:
+                            got = errors(video, clip, family, reader)
+                            place = (
+                                found.setdefault(reader, {}).setdefault(name, {}).setdefault(f"{family} {split}", {})
+                            )
+                            for field in dataclasses.fields(got):
+                                place.setdefault(field.name, []).append(getattr(got, field.name).numpy())
+                print(f"{time.monotonic() - began:6.0f} s  {family} {split}: {name}", flush=True)
     document = {
-        "hardware": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
+        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {arguments.threads} thread",
         "seconds": round(time.monotonic() - began, 1),
-        "arguments": {k: str(v) for k, v in vars(arguments).items() if k not in ("paired", "plain", "data", "out")},
-        "rows": results,
+        "arguments": {key: getattr(arguments, key) for key in ("clips", "seeds", "steps")},
+        "runs": {key: facts(getattr(arguments, key)) for key in ("paired", "plain") if getattr(arguments, key)},
+        "readers": {reader: summarise(rows) for reader, rows in found.items()},
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(document, indent=1))
+    print(page(document))
+
+
+def summarise(
+    rows: dict[str, dict[str, dict[str, list[np.ndarray]]]],
+) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Means with intervals for each row, cell and figure, and velocity errors' ratios out of over in distribution."""
+    rng = np.random.default_rng(0)
+    result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for name, cells in rows.items():
+        joined = {where: {k: np.concatenate(v) for k, v in figures.items()} for where, figures in cells.items()}
+        result[name] = {where: {k: cell(v, rng) for k, v in figures.items()} for where, figures in joined.items()}
+        for family in FAMILIES:
+            inner, outer = (bootstrap(joined[f"{family} {s}"]["frame_velocity"], rng) for s in ("id", "ood"))
+            low, middle, high = np.quantile(outer / inner, [0.025, 0.5, 0.975])
+            result[name][f"{family} ood"]["ratio"] = {"median": float(middle), "low": float(low), "high": float(high)}
+    return result
+
+
+def facts(run: Path) -> dict[str, object]:
+    """Steps, seed and minutes of a training run."""
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    _, meta = load_checkpoint(checkpoints(run)[-1])
+    return {"steps": log[-1]["step"], "seed": meta["config"]["seed"], "minutes": round(log[-1]["seconds"] / 60, 1)}
 
 
 if __name__ == "__main__":

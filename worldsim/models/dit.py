@@ -63,10 +63,10 @@ class VideoDiT(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        # Gates and head start at zero: each block begins as the identity, the estimate as grey.
+        # Gates and head start at zero: each block begins as the identity, the estimate as the hint, or grey without it.
         for weight in (self.to_modulation[-1].weight, self.head_modulation.weight):
             nn.init.zeros_(weight)  # type: ignore[arg-type]
-        self.head.start_grey()
+        self.head.start_from_sources((0.0, 1.0)[: self.head.gates.out_features])
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Tokens T', H', W' of a video of shape (..., T, H, W).

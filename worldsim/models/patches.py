@@ -8,6 +8,7 @@ for pixel, as far as a gate of each token allows.
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
@@ -68,12 +69,14 @@ class PatchHead(nn.Module):
             self.blend = nn.Conv2d(stem, 4 * channels, 3, padding=1)
         self.gates = nn.Linear(width, sources)
 
-    def start_grey(self) -> None:
-        """Let the first estimate be grey: the last layer and the gates start at zero."""
+    def start_from_sources(self, weights: tuple[float, ...]) -> None:
+        """Let the first estimate be the sources in these weights: the last layer starts at zero."""
         last = self.blend if hasattr(self, "blend") else self.linear
         for module in (last, self.gates):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            self.gates.bias.copy_(torch.tensor(weights))
 
     def forward(self, tokens: Tensor, grid: Grid, sources: list[Tensor]) -> Tensor:
         """(B, T' H' W', D) to (B, C, T, H, W); sources are (B, C, T, H, W) each."""
