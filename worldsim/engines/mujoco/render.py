@@ -1,10 +1,14 @@
 """Draw given poses of a scene: RGB, instance ids and depth. Knows nothing of motion.
 
 Poses go straight into the geoms' world frames, so that links need not obey their joints and bodies may overlap.
+Without shadows and anti-aliasing a pixel shows one geom, whatever else there is. Bodies that keep their pose are then
+drawn once and the others laid over them by depth, and flat colours are read off the ids: the same bytes for less work.
+(Of a flat colour halfway between two levels of a byte, OpenGL draws either level, as its interpolation goes.)
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.engines.mujoco.backend import mujoco
+from worldsim.engines.mujoco.layers import Layer, moving_bodies, pixels_in_front
 from worldsim.engines.mujoco.model import Compiled, compile_scene
 from worldsim.engines.mujoco.screens import Screen, screen_for
 from worldsim.engines.mujoco.sun import shadow_volume
@@ -38,6 +43,8 @@ class Preset:
 
 PRESETS = {"fast": Preset(0, 0), "standard": Preset(1024, 4), "quality": Preset(4096, 8)}
 HIDDEN = 5  # geom group that is never drawn
+EVERYTHING = int(mujoco.mjtCatBit.mjCAT_ALL)
+SEGMENTS = [int(mujoco.mjtRndFlag.mjRND_SEGMENT), int(mujoco.mjtRndFlag.mjRND_IDCOLOR)]
 
 
 def _dress(model: Any, scene: Scene, preset: str) -> None:
@@ -79,96 +86,157 @@ class Painter:
         scene: Its bodies, camera, shading and background.
         preset: "fast", "standard" or "quality".
         compiled: The scene's model where there is one already.
+
+    Attributes:
+        layered: Whether pictures may be put together from layers; without, everything is drawn in every frame.
     """
 
     def __init__(self, scene: Scene, preset: str, compiled: Compiled | None = None) -> None:
         require("preset", f"one of {', '.join(PRESETS)}", preset in PRESETS, preset)
         self.scene, self.preset = scene, preset
+        self.layered = PRESETS[preset] == Preset(shadow=0, samples=0)
         self.compiled = compiled or compile_scene(scene)
         self.model = self.compiled.model
         _dress(self.model, scene, preset)
         self.data = mujoco.MjData(self.model)
-        mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
         self.view = mujoco.MjvScene(self.model, maxgeom=self.model.ngeom + 8)
-        self.option = mujoco.MjvOption()
+        self.option, self.perturb = mujoco.MjvOption(), mujoco.MjvPerturb()
         self.option.geomgroup[:] = 1
         self.option.geomgroup[HIDDEN] = 0
-        self.camera = mujoco.MjvCamera()
         # Where a geom sits in its body; the compiler may have moved a mesh to its principal axes.
         self.local_position = self.model.geom_pos.copy()
         self.local_turn = _matrices(self.model.geom_quat)
-        self.shadow = shadow_volume(scene)
+        # By id; the sky is of one colour, which the model holds.
+        colours = [(0.0, 0.0, 0.0), *(body.colour for body in scene.bodies)]
+        self.colours = np.rint(255 * np.array(colours)).astype(np.uint8)
+        self.colours[0] = self.model.tex_data[:3]
+        self._set_stage()
+
+    def _set_stage(self) -> None:
+        """Camera and lights, which stay as they are whatever moves."""
+        _aim(self.view, self.scene.camera)  # the headlight goes where the camera is already
+        mujoco.mjv_updateScene(self.model, self.data, self.option, None, mujoco.MjvCamera(), EVERYTHING, self.view)
+        _aim(self.view, self.scene.camera)
+        self.view.flags[int(mujoco.mjtRndFlag.mjRND_SHADOW)] = PRESETS[self.preset].shadow > 0
+        self.shadow_clip = 1.0
+        lights = self.view.lights[: self.view.nlight]
+        if self.scene.shading == "flat":
+            for light in lights:  # emission alone: exactly the body's colour
+                light.ambient[:], light.diffuse[:], light.specular[:] = 0, 0, 0
+        if PRESETS[self.preset].shadow:
+            shadow = shadow_volume(self.scene)
+            self.shadow_clip = shadow.radius
+            for light in lights:
+                if light.castshadow:
+                    # The map covers the view; it reaches over the camera's own near to far distance from here.
+                    back = self.scene.camera.near + 2 * shadow.radius
+                    light.pos[:] = shadow.centre - back * np.array(light.dir)
 
     def paint(self, trajectory: Trajectory) -> Frames:
         """Draw the (T, N, ...) poses."""
-        camera = self.scene.camera
+        screen = screen_for(self.model, self.scene, self.preset)
+        screen.handle.shadowClip = self.shadow_clip
         position = trajectory.position.double().numpy()
         turn = _matrices(trajectory.orientation.double().numpy())
         present = trajectory.presence.numpy() > 0.5
-        owner = self.compiled.geom_owner
-        # (T, G, 3) and (T, G, 9): every geom in the world frame, at every instant.
-        centres = position[:, owner] + np.einsum("tgij,gj->tgi", turn[:, owner], self.local_position)
-        turns = np.einsum("tgij,gjk->tgik", turn[:, owner], self.local_turn).reshape(len(position), len(owner), 9)
-        shape = (len(position), camera.height, camera.width)
-        video, ids = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
-        depth = np.empty(shape, np.float32)
-        screen = screen_for(self.model, self.scene, self.preset)
-        screen.handle.shadowClip = self.shadow.radius
-        for t in range(len(position)):
-            self._pose(centres[t], turns[t], present[t])
-            self._shoot(screen, video[t], ids[t], depth[t])
-        depth = np.where(ids == 0, np.float32(camera.far), _metres(depth, camera))
-        return Frames(video, ids, depth)
+        moving = moving_bodies(trajectory)
+        if not self.layered or self._seen_through(position, turn, present):
+            frames = self._finish(self._shoot(screen, position, turn, present, layered=False), layered=False)
+        elif not moving.any():
+            frames = self._finish(self._shoot(screen, position[:1], turn[:1], present[:1]))
+            frames = Frames(*(np.repeat(part, len(position), axis=0) for part in _parts(frames)))
+        else:
+            base = self._shoot(screen, position[:1], turn[:1], present[:1] & ~moving)
+            top = self._shoot(screen, position, turn, present & moving)
+            seen = pixels_in_front(top, base)
+            parts = [np.repeat(part, len(position), axis=0) for part in _parts(self._finish(base))]
+            for part, laid in zip(parts, _parts(self._finish(top.take(seen))), strict=True):
+                part.reshape(-1, *part.shape[3:])[seen] = laid
+            frames = Frames(*parts)
+        # OpenGL's pictures begin with their lowest row.
+        return Frames(*(np.ascontiguousarray(part[:, ::-1]) for part in _parts(frames)))
 
-    def _pose(self, centres: Array, turns: Array, present: NDArray[np.bool_]) -> None:
-        self.data.geom_xpos[:] = centres
-        self.data.geom_xmat[:] = turns
-        self.model.geom_group[:] = np.where(present[self.compiled.geom_owner], 0, HIDDEN)
-        mujoco.mjv_updateScene(
-            self.model, self.data, self.option, None, self.camera, int(mujoco.mjtCatBit.mjCAT_ALL), self.view
-        )
-        _aim(self.view, self.scene.camera)
-        self._set_sun()
+    def _seen_through(self, position: Array, turn: Array, present: NDArray[np.bool_]) -> bool:
+        """Whether a plane is ever seen from behind, which MuJoCo draws half transparent."""
+        planes = np.array([body.shape.kind == "plane" for body in self.scene.bodies])
+        offset = np.array(self.scene.camera.position) - position[:, planes]
+        behind = (offset * turn[..., 2][:, planes]).sum(axis=-1) <= 0
+        return bool((behind & present[:, planes]).any())
+
+    def _finish(self, layer: Layer, layered: bool = True) -> Frames:
+        """Ids, metres and colours of pixels."""
+        ids = np.concatenate([[0], self.compiled.geom_owner + 1]).astype(np.uint8)[layer.geoms]
+        far = np.float32(self.scene.camera.far)
+        depth = np.where(ids == 0, far, _metres(layer.depth, self.scene.camera))
+        if not layered:
+            return Frames(layer.rgb, ids, depth)
         if self.scene.shading == "flat":
-            for light in self.view.lights[: self.view.nlight]:  # emission alone: exactly the body's colour
-                light.ambient[:], light.diffuse[:], light.specular[:] = 0, 0, 0
-
-    def _set_sun(self) -> None:
-        """Put the sun where its shadow map covers the view, and take planes, which shade themselves, out of the map."""
-        if not PRESETS[self.preset].shadow:
-            return
-        for light in self.view.lights[: self.view.nlight]:
-            if light.castshadow:
-                # The map reaches over the camera's own near to far distance from here.
-                back = self.scene.camera.near + 2 * self.shadow.radius
-                light.pos[:] = self.shadow.centre - back * np.array(light.dir)
-        plane, decor = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtCatBit.mjCAT_DECOR)
-        for geom in self.view.geoms[: self.view.ngeom]:
-            if int(geom.type) == plane:
-                geom.category = decor
+            return Frames(self.colours[ids], ids, depth)
+        return Frames(np.where(ids[..., None] == 0, self.colours[0], layer.rgb), ids, depth)
 
     def _shoot(
-        self, screen: Screen, rgb: NDArray[np.uint8], ids: NDArray[np.uint8], depth: NDArray[np.float32]
+        self, screen: Screen, position: Array, turn: Array, shown: NDArray[np.bool_], layered: bool = True
+    ) -> Layer:
+        """Draw T poses.
+
+        Args:
+            screen: To draw to.
+            position: (T, N, 3) metres.
+            turn: (T, N, 3, 3) rotation matrices.
+            shown: (T, N) which bodies are drawn.
+            layered: Without the background, and without colours where they are flat.
+        """
+        frames, camera = len(position), self.scene.camera
+        places = self.compiled.geom_owner
+        drawn = np.flatnonzero(shown.any(axis=0)[places])
+        owner = places[drawn]
+        # (T, G, 3) and (T, G, 9): every geom that is drawn in the world frame, at every instant.
+        centres = position[:, owner] + np.einsum("tgij,gj->tgi", turn[:, owner], self.local_position[drawn])
+        turns = np.einsum("tgij,gjk->tgik", turn[:, owner], self.local_turn[drawn]).reshape(frames, len(drawn), 9)
+        shape = (frames, camera.height, camera.width)
+        rgb, codes = np.zeros((*shape, 3), np.uint8), np.empty((*shape, 3), np.uint8)
+        depth, geoms = np.empty(shape, np.float32), np.empty(shape, np.uint32)
+        self.view.flags[int(mujoco.mjtRndFlag.mjRND_SKYBOX)] = not layered
+        coloured = not layered or self.scene.shading != "flat"
+        changes = np.flatnonzero((shown[1:] != shown[:-1]).any(axis=1)) + 1
+        for start, stop in itertools.pairwise([0, *changes.tolist(), frames]):
+            self.model.geom_group[:] = np.where(shown[start][places], 0, HIDDEN)
+            for t in range(start, stop):
+                self.data.geom_xpos[drawn], self.data.geom_xmat[drawn] = centres[t], turns[t]
+                self._expose(screen, rgb[t] if coloured else None, codes[t], depth[t])
+            # Segment numbers are places in the view's list of geoms, plus one.
+            table = np.zeros(self.view.ngeom + 1, np.uint32)
+            for geom in self.view.geoms[: self.view.ngeom]:
+                table[geom.segid + 1] = geom.objid + 1
+            code = codes[start:stop].astype(np.uint32)
+            geoms[start:stop] = table[code[..., 0] | code[..., 1] << 8 | code[..., 2] << 16]
+        return Layer(rgb, geoms, depth)
+
+    def _expose(
+        self, screen: Screen, rgb: NDArray[np.uint8] | None, codes: NDArray[np.uint8], depth: NDArray[np.float32]
     ) -> None:
-        flags, names = self.view.flags, mujoco.mjtRndFlag
-        colour, raw = np.empty_like(rgb), np.empty_like(depth)
-        flags[int(names.mjRND_SHADOW)] = PRESETS[self.preset].shadow > 0
-        flags[int(names.mjRND_SEGMENT)] = flags[int(names.mjRND_IDCOLOR)] = 0
-        flags[int(names.mjRND_SKYBOX)] = 1
-        mujoco.mjr_render(screen.rect, self.view, screen.handle)
-        mujoco.mjr_readPixels(colour, None, screen.rect, screen.handle)
-        rgb[:] = colour[::-1]
-        flags[int(names.mjRND_SEGMENT)] = flags[int(names.mjRND_IDCOLOR)] = 1
-        mujoco.mjr_render(screen.rect, self.view, screen.handle)
-        mujoco.mjr_readPixels(colour, raw, screen.rect, screen.handle)
-        depth[:] = raw[::-1]
-        # Segment numbers are places in the view's list of geoms, plus one.
-        table = np.zeros(self.view.ngeom + 1, np.uint8)
-        for geom in self.view.geoms[: self.view.ngeom]:
-            if geom.segid >= 0:
-                table[geom.segid + 1] = self.compiled.geom_owner[geom.objid] + 1
-        segment = colour[::-1].astype(np.uint32)
-        ids[:] = table[segment[..., 0] | segment[..., 1] << 8 | segment[..., 2] << 16]
+        """Draw the geoms where they are now."""
+        view, flags = self.view, self.view.flags
+        view.ngeom = 0
+        mujoco.mjv_addGeoms(self.model, self.data, self.option, self.perturb, EVERYTHING, view)
+        if PRESETS[self.preset].shadow:
+            for geom in view.geoms[: view.ngeom]:  # planes, which would shade themselves, stay out of the map
+                if int(geom.type) == int(mujoco.mjtGeom.mjGEOM_PLANE):
+                    geom.category = int(mujoco.mjtCatBit.mjCAT_DECOR)
+        if rgb is not None:
+            flags[SEGMENTS] = 0
+            mujoco.mjr_render(screen.rect, view, screen.handle)
+            mujoco.mjr_readPixels(rgb, None, screen.rect, screen.handle)
+        flags[SEGMENTS] = 1
+        mujoco.mjr_render(screen.rect, view, screen.handle)
+        mujoco.mjr_readPixels(codes, depth, screen.rect, screen.handle)
+
+
+def _parts(frames: Frames) -> tuple[NDArray[Any], ...]:
+    return frames.video, frames.ids, frames.depth
 
 
 def _matrices(quaternions: Array) -> Array:
