@@ -26,7 +26,8 @@ import worldsim as ws
 from worldsim.benchmarks.ground_truth import ground_truth
 from worldsim.benchmarks.laws import read_laws
 from worldsim.benchmarks.track import measure_tracks, outline
-from worldsim.benchmarks.video_input import load_masks, load_video
+from worldsim.benchmarks.masks_input import load_masks
+from worldsim.benchmarks.video_input import load_video
 from worldsim.benchmarks.world import read_motion, world_of
 from worldsim.engines import Rollout
 

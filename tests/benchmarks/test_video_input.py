@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from worldsim.benchmarks.video_input import load_masks, load_video
+from worldsim.benchmarks.masks_input import load_masks
+from worldsim.benchmarks.video_input import load_video
 from worldsim.data import DataError, write_video
 
 
@@ -109,7 +110,7 @@ def test_bad_masks_are_refused(tmp_path):
     np.savez(tmp_path / "two.npz", a=ids, b=ids)
     ids[2] = 5
     cases = [
-        (ids, "between 0 and 2, got 0 to 5"),
+        (ids, "between 0 and 2, got 5 first in frame 2"),
         (ids[:3], "video's shape"),
         (ids.astype(float), "whole numbers"),
         (np.ones((4, 2, 8, 9), bool), "disjoint"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from importlib import resources
@@ -11,16 +12,18 @@ import numpy as np
 
 from worldsim.benchmarks._headline import headline, law_score
 from worldsim.benchmarks.existence import MIN_AREA, existence
-from worldsim.benchmarks.ground_truth import backdrop_of, ground_truth
+from worldsim.benchmarks.footage import Footage
+from worldsim.benchmarks.ground_truth import backdrop_of, film
 from worldsim.benchmarks.laws import Reading, read_laws
+from worldsim.benchmarks.masks_input import load_masks
 from worldsim.benchmarks.result import Figure, Violations
 from worldsim.benchmarks.segment import ColourTracker, tracker_for
-from worldsim.benchmarks.track import Tracker, Tracks, UInt8, measure_tracks, outline
-from worldsim.benchmarks.video_input import load_masks, load_video
+from worldsim.benchmarks.track import Floats, StreamTracker, Tracker, Tracks, UInt8, measure_tracks, outline
+from worldsim.benchmarks.video_input import open_video
 from worldsim.benchmarks.world import World, read_motion, world_of, world_of_masks
 from worldsim.engines import Rollout
 from worldsim.physics.trajectory import Trajectory
-from worldsim.scene import Scene, Setup
+from worldsim.scene import Scene, Setup, Sphere
 
 _CONTEXT = 4
 
@@ -46,7 +49,8 @@ def score(
     table by regime and size; without either there is none, and the figure says so.
 
     Args:
-        video: Array, tensor, list of frames, or path of a video, GIF or folder of frames; see load_video.
+        video: Array, tensor, list of frames, or path of a video, GIF or folder of frames; see open_video. A path is
+            read a few frames at a time.
         masks: Instance ids, k for bodies[k - 1]; see load_masks. Left out, a tracker finds them.
         scene: That the video is meant to show (or its Rollout). It gives floors and the motion expected.
         setup: The scene without its start, where that is not known.
@@ -71,30 +75,30 @@ def score(
     told = scene if scene is not None else setup
     if told is not None and planar is not None and planar != told.planar:
         raise ValueError(f"planar: must be {told.planar} as the scene or setup says, got {planar}")
-    given = load_video(video, fps if fps is not None or told is None else told.fps)
-    frames, height, width = given.frames.shape[:3]
+    given = open_video(video, fps if fps is not None or told is None else told.fps)
+    frames, height, width = given.shape
     if context is not None and not (isinstance(context, int) and 1 <= context <= frames):
         raise ValueError(f"context: must be a whole number of frames from 1 to {frames}, got {context!r}")
     world = None if told is None else world_of(told, height, width)
     reader = _reader(told, world, masks, tracker)
-    num_ids = None if world is None else len(world.bodies)
-    ids = reader(given.frames) if masks is None else load_masks(masks, (frames, height, width), num_ids)
-    if masks is None:
-        ids = load_masks(ids, (frames, height, width), num_ids)
-    truth = None
-    if scene is not None:
-        truth = played if _fits(played, given.frames.shape, given.fps) else None
-        truth = truth or ground_truth(scene, height, width, frames, given.fps)
     regime = "planar" if (told is not None and told.planar) or (told is None and planar) else "scene"
     regime = "unknown" if told is None and not planar else regime
-    expected = None if truth is None else truth.trajectory
-    readings, tracks, world = judge(ids, world, regime, given.fps, expected)
     floors: dict[str, Reading] = {}
     first = None
-    if truth is not None:
-        true_ids = truth.ids if masks is not None else reader(truth.video)
-        floors, first, _ = judge(true_ids, world, regime, given.fps, expected)
-    table = _floor_table(regime, height) if truth is None and told is not None else {}
+    expected = None
+    if scene is not None:
+        truth = film(scene, given, played)
+        expected = truth.trajectory
+        # Before the video's own, so that ids of both are never held at once.
+        true_ids = truth.ids() if masks is not None else _read(reader, truth.footage, world)
+        floors, seen, _ = judge(true_ids, world, regime, given.fps, expected)
+        del true_ids
+        first = seen.area
+        del seen
+    num_ids = None if world is None else len(world.bodies)
+    ids = _read(reader, given, world) if masks is None else load_masks(masks, given.shape, num_ids, given.size)
+    readings, tracks, world = judge(ids, world, regime, given.fps, expected, given.scale)
+    table = _floor_table(regime, height) if scene is None and told is not None else {}
     scores, figures = {}, {}
     for law, reading in readings.items():
         floor = floors[law].value if law in floors else table.get(law, float("nan")) * reading.reference
@@ -103,7 +107,7 @@ def score(
         scores[law] = law_score(law, reading, floor, share) if applies else float("nan")
         source = "scene" if law in floors else "table" if law in table else "none"
         figures[law] = _figure(law, reading, floor, source, applies, reason, scores[law])
-    tracked = _tracked(tracks, first or tracks, world, context or min(_CONTEXT, frames))
+    tracked = _tracked(tracks, tracks.area if first is None else first, world, context or min(_CONTEXT, frames))
     return Violations(
         figures=figures,
         headline=headline(scores, tracked),
@@ -117,18 +121,33 @@ def score(
 
 
 def judge(
-    ids: UInt8, world: World | None, regime: str, fps: float, expected: Trajectory | None
+    ids: UInt8, world: World | None, regime: str, fps: float, expected: Trajectory | None, scale: float = 1.0
 ) -> tuple[dict[str, Reading], Tracks, World]:
-    """All laws of a video whose masks are at hand; without a world, the masks make one."""
+    """All laws of a video whose masks are at hand; without a world, the masks make one, in pixels of `scale` masks'."""
     edges = outline(ids)
     count = int(ids.max(initial=0)) if world is None else len(world.bodies)
     tracks = measure_tracks(ids, count, edges)
-    world = world_of_masks(tracks) if world is None else world
+    world = _enlarged(world_of_masks(tracks), scale) if world is None else world
     placeable = regime != "unknown" and len(world.balls) > 0
     motion = read_motion(tracks, edges, world, fps) if placeable else None
     if expected is not None and expected.num_frames != tracks.num_frames:
         raise ValueError(f"scene: must last {tracks.num_frames} frames as the video, got {expected.num_frames}")
     return read_laws(tracks, world, motion, expected, regime), tracks, world
+
+
+def _enlarged(world: World, scale: float) -> World:
+    """A world in pixels at working size in those of the video as it came."""
+    bodies = tuple(
+        dataclasses.replace(body, shape=Sphere(body.shape.extent * scale), mass=body.mass * scale**2)
+        for body in world.bodies
+    )
+    camera = dataclasses.replace(
+        world.camera,
+        position=(world.camera.position[0] * scale, -10.0, world.camera.position[2] * scale),
+        target=(world.camera.target[0] * scale, 0.0, world.camera.target[2] * scale),
+        extent=world.camera.extent * scale,
+    )
+    return dataclasses.replace(world, bodies=bodies, camera=camera)
 
 
 def _reader(told: Scene | Setup | None, world: World | None, masks: Any, tracker: Tracker | None) -> Tracker:
@@ -139,8 +158,17 @@ def _reader(told: Scene | Setup | None, world: World | None, masks: Any, tracker
     return tracker_for(world, backdrop_of(told, world.camera.height, world.camera.width))
 
 
-def _fits(rollout: Rollout | None, shape: tuple[int, ...], fps: float) -> bool:
-    return rollout is not None and rollout.video.shape == shape and abs(rollout.scene.fps - fps) < 1e-6
+def _read(tracker: Tracker, footage: Footage, world: World | None) -> UInt8:
+    """(T, H, W) ids that a tracker finds, checked."""
+    if isinstance(tracker, StreamTracker):
+        found = np.empty(footage.shape, np.uint8)
+        at = 0
+        for chunk in tracker.follow(footage):
+            found[at : at + len(chunk)] = chunk
+            at += len(chunk)
+    else:
+        found = tracker(footage.whole())
+    return load_masks(found, footage.shape, None if world is None else len(world.bodies))
 
 
 def _applies(reading: Reading, floor: Reading | None, tracks: Tracks, law: str) -> tuple[bool, str]:
@@ -181,9 +209,12 @@ def _figure(
     )
 
 
-def _tracked(tracks: Tracks, first: Tracks, world: World, context: int) -> float:
-    """Mean over the objects of the context of the share of frames in which they exist; 0 where nothing is seen."""
-    objects = tuple(k for k in world.objects if first.area[:context, k].max(initial=0) >= MIN_AREA)
+def _tracked(tracks: Tracks, area: Floats, world: World, context: int) -> float:
+    """Mean over the objects of the context of the share of frames in which they exist; 0 where nothing is seen.
+
+    `area` is (T, N) of the video that tells which objects the context has.
+    """
+    objects = tuple(k for k in world.objects if area[:context, k].max(initial=0) >= MIN_AREA)
     if not objects:
         return 0.0
     exists, known = existence(tracks, objects, world.behind)

@@ -4,20 +4,70 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from worldsim.benchmarks.footage import CHUNK_PIXELS, Footage, footage_of_array, footage_of_stream
 from worldsim.benchmarks.rays import fit_camera
 from worldsim.benchmarks.segment import Backdrop
+from worldsim.benchmarks.track import UInt8
 from worldsim.engines import Rollout, get_engine
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Scene, Setup, State, dumps
 
-_KEPT: OrderedDict[tuple[str, str, int, float], Rollout] = OrderedDict()
+_KEPT: OrderedDict[tuple[str, str, int, float, bool], Rollout] = OrderedDict()
 _KEEP = 8
+_KEEP_PIXELS = 1 << 22  # of pictures that are kept: 8 bytes each
 
 
-def ground_truth(scene: Scene, height: int, width: int, frames: int, fps: float, engine: str = "mujoco") -> Rollout:
+@dataclasses.dataclass(frozen=True)
+class Film:
+    """The ground truth of a video, its pictures drawn when they are asked for.
+
+    Attributes:
+        trajectory: (T, N) of all bodies.
+        footage: Of the video's size, rate and length.
+        pictures: Gives (n, H, W, 3) frames and (n, H, W) ids in order, anew at each call.
+    """
+
+    trajectory: Trajectory
+    footage: Footage
+    pictures: Callable[[], Iterator[tuple[UInt8, UInt8]]]
+
+    def ids(self) -> UInt8:
+        """(T, H, W) ids of all frames."""
+        return np.concatenate([ids for _, ids in self.pictures()])
+
+
+def film(scene: Scene, video: Footage, played: Rollout | None = None) -> Film:
+    """The ground truth of a video of the scene; `played` is taken where it has the video's size, rate and length."""
+    frames, height, width = video.shape
+    fits = played is not None and played.ids.shape == video.shape and abs(played.scene.fps - video.fps) < 1e-6
+    small = frames * height * width <= _KEEP_PIXELS
+    if played is None or not fits:
+        played = ground_truth(scene, height, width, frames, video.fps, render=small)
+    rollout = played
+    if len(rollout.video):
+        footage = footage_of_array(rollout.video, video.fps)
+        return Film(rollout.trajectory, footage, lambda: iter([(rollout.video, rollout.ids)]))
+
+    def draw() -> Iterator[tuple[UInt8, UInt8]]:
+        engine = get_engine(rollout.engine)
+        most = max(1, CHUNK_PIXELS // (height * width))
+        for start in range(0, frames, most):
+            drawn = engine.render(rollout.scene, rollout.trajectory.map(lambda x, s=start: x[s : s + most]))
+            yield drawn.video, drawn.ids
+
+    def stream(_: list[str]) -> Iterator[tuple[UInt8, float]]:
+        return ((frame, video.fps) for chunk, _ in draw() for frame in chunk)
+
+    return Film(rollout.trajectory, footage_of_stream(stream), draw)
+
+
+def ground_truth(
+    scene: Scene, height: int, width: int, frames: int, fps: float, engine: str = "mujoco", render: bool = True
+) -> Rollout:
     """The scene played at a video's size, rate and length; the last few are kept, since many videos share a scene.
 
     Robots' controls are one row a frame interval, so that their scenes must be judged at their own rate.
@@ -27,9 +77,9 @@ def ground_truth(scene: Scene, height: int, width: int, frames: int, fps: float,
     played = dataclasses.replace(
         scene, camera=fit_camera(scene.camera, height, width), fps=fps, duration=(frames - 1) / fps
     )
-    key = (dumps(played), engine, frames, fps)
+    key = (dumps(played), engine, frames, fps, render)
     if key not in _KEPT:
-        _KEPT[key] = get_engine(engine).simulate(played)
+        _KEPT[key] = get_engine(engine).simulate(played, render=render)
         while len(_KEPT) > _KEEP:
             _KEPT.popitem(last=False)
     return _KEPT[key]

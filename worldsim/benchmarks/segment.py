@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
+from worldsim.benchmarks.footage import Footage, footage_of_array
 from worldsim.benchmarks.track import Floats, UInt8
 from worldsim.benchmarks.world import World
 
@@ -49,21 +51,28 @@ class ColourTracker:
     backdrop: Backdrop | None = None
 
     def __call__(self, frames: UInt8) -> UInt8:
-        """(T, H, W) ids."""
-        backdrop = self.backdrop or _backdrop(frames, self.threshold)
+        """(T, H, W) ids of (T, H, W, 3) frames at hand."""
+        return np.concatenate(list(self.follow(footage_of_array(frames, 1.0))))
+
+    def follow(self, footage: Footage) -> Iterator[UInt8]:
+        """(n, H, W) ids chunk by chunk; backdrop and colours come from the footage's sample."""
+        backdrop = self.backdrop or _backdrop(footage.sample, self.threshold)
         known = self.colours is not None
-        directions = _unit(np.asarray(self.colours, np.float64)) if known else self._classes(frames, backdrop)
+        directions = _unit(np.asarray(self.colours, np.float64)) if known else self._classes(footage.sample, backdrop)
         kinds, members = _merge(directions)
         labels = self.labels if known else ()
         book = _Book([[labels[i] for i in group] for group in members] if known else [[] for _ in kinds], known)
-        result = np.repeat(backdrop.ids[None], len(frames), 0)
-        for t, frame in enumerate(frames):
-            ahead = self._foreground(frame, backdrop)
-            kind = np.full(frame.shape[:2], -1)
-            kind[ahead] = np.argmax(_unit(frame[ahead].astype(np.float64)) @ kinds.T, -1) if len(kinds) else -1
-            for index in range(len(kinds)):
-                book.assign(t, index, kind == index, result[t])
-        return result
+        time = 0
+        for chunk in footage.chunks():
+            ids = np.repeat(backdrop.ids[None], len(chunk), 0)
+            for frame, out in zip(chunk, ids, strict=True):
+                ahead = self._foreground(frame, backdrop)
+                kind = np.full(frame.shape[:2], -1)
+                kind[ahead] = np.argmax(_unit(frame[ahead].astype(np.float64)) @ kinds.T, -1) if len(kinds) else -1
+                for index in range(len(kinds)):
+                    book.assign(time, index, kind == index, out)
+                time += 1
+            yield ids
 
     def _foreground(self, frame: UInt8, backdrop: Backdrop) -> NDArray[np.bool_]:
         gap = np.abs(frame.astype(np.int16) - backdrop.picture.astype(np.int16)).max(-1)
@@ -71,7 +80,7 @@ class ColourTracker:
 
     def _classes(self, frames: UInt8, backdrop: Backdrop) -> Floats:
         """Directions of colours in what moves, the most frequent first, none within 12 degrees of another."""
-        pixels = [frame[self._foreground(frame, backdrop)] for frame in frames[:: max(1, len(frames) // 12)]]
+        pixels = [frame[self._foreground(frame, backdrop)] for frame in frames]
         found = np.concatenate(pixels).astype(np.float64)
         if not len(found):
             return np.zeros((0, 3))
@@ -162,12 +171,10 @@ def _merge(directions: Floats) -> tuple[Floats, list[list[int]]]:
     return np.array(kinds).reshape(-1, 3), members
 
 
-def _backdrop(frames: UInt8, threshold: int) -> Backdrop:
+def _backdrop(sample: UInt8, threshold: int) -> Backdrop:
     """One colour where it fills most of the picture, else the median over time."""
-    sample = frames[:: max(1, len(frames) // 15)]
-    coarse, counts = np.unique(sample.reshape(-1, 3) // 16, axis=0, return_counts=True)
-    common = coarse[np.argmax(counts)]
-    like = (sample // 16 == common).all(-1)
+    coarse = (sample // 16).astype(np.uint16) @ np.array([256, 16, 1], np.uint16)
+    like = coarse == np.argmax(np.bincount(coarse.ravel()))
     plain = np.median(sample[like], axis=0).astype(np.uint8)
     median = np.median(sample, axis=0).astype(np.uint8)
     near = (np.abs(median.astype(np.int16) - plain.astype(np.int16)).max(-1) <= threshold).mean()

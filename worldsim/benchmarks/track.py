@@ -6,11 +6,15 @@ what they judge.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from worldsim.benchmarks.footage import Footage
 
 UInt8 = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -25,6 +29,15 @@ class Tracker(Protocol):
 
     def __call__(self, frames: UInt8) -> UInt8:
         """(T, H, W) ids of (T, H, W, 3) RGB frames: 0 for the background, k for the same object in all frames."""
+        ...
+
+
+@runtime_checkable
+class StreamTracker(Protocol):
+    """A tracker that needs only a few frames at a time, so that videos of any length fit in memory."""
+
+    def follow(self, footage: Footage) -> Iterator[UInt8]:
+        """(n, H, W) ids of the footage's frames in order, at its working size."""
         ...
 
 

@@ -1,8 +1,9 @@
-"""What an evaluator hands in, made into frames and ids: arrays, tensors, files, folders; everything else is refused."""
+"""What an evaluator hands in, made into footage: arrays, tensors, files, folders; everything else is refused."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.benchmarks.footage import Footage, footage_of_array, footage_of_stream
+from worldsim.benchmarks.track import UInt8
 from worldsim.data.errors import DataError
-from worldsim.data.video import DEFAULT_FPS, IMAGE_SUFFIXES, read_video
+from worldsim.data.video import stream_video
 
-UInt8 = NDArray[np.uint8]
 MIN_FRAMES = 2
-_MAX_ID = 254
+_DEFAULT_FPS = 24.0  # of arrays, as of folders of frames
 
 
 @dataclass(frozen=True)
 class VideoInput:
-    """A video to be judged.
+    """A video to be judged, whole in memory.
 
     Attributes:
-        frames: (T, H, W, 3) RGB.
+        frames: (T, H, W, 3) RGB at working size.
         fps: Frames a second.
         notes: What was converted on the way in, in words, such as grey made into RGB.
     """
@@ -34,28 +36,44 @@ class VideoInput:
 
 
 def load_video(video: Any, fps: float | None = None) -> VideoInput:
+    """All frames of open_video at once."""
+    footage = open_video(video, fps)
+    return VideoInput(footage.whole(), footage.fps, footage.notes)
+
+
+def open_video(video: Any, fps: float | None = None) -> Footage:
     """Accept a video in any of the usual forms.
 
     Args:
         video: (T, H, W, 3) or, channels first, (T, 3, H, W) array or tensor, or a list of (H, W, 3) frames: uint8
             from 0 to 255, or floating point from 0 to 1, or from -1 to 1 where negative numbers occur. (T, H, W)
-            and one channel are taken as grey. Or the path of a video file, a GIF or a folder of frames.
-        fps: Frames a second; a file's own where left out, 24 for arrays and folders.
+            and one channel are taken as grey. Or the path of a video file, a GIF or a folder of frames, which is
+            read a few frames at a time. Frames above 1024 pixels a side, or 168 Mi pixels in all, are reduced by a
+            whole factor, which the notes tell.
+        fps: Frames a second; a file's own where left out, 24 for arrays and folders. Where it is given, a file's
+            frames count as evenly spaced; where not, uneven timestamps are refused.
 
     Raises:
         ValueError: For fewer than 2 frames, frames of different size, an alpha channel, NaN, values out of range or
             another type.
         FileNotFoundError: Where the path leads nowhere.
-        DataError: Where the file is damaged.
+        DataError: Where the file is damaged, or shows what frames cannot tell; see worldsim.data.stream_video.
     """
     if fps is not None and not (isinstance(fps, (int, float)) and 0 < fps < float("inf")):
         raise ValueError(f"fps: must be a number above 0, got {fps!r}")
     if isinstance(video, (str, os.PathLike)):
-        frames, rate = read_video(Path(video), fps)
-        return VideoInput(_enough(frames), rate)
+        path = Path(video)
+
+        def source(notes: list[str]) -> Iterable[tuple[UInt8, float]]:
+            return stream_video(path, fps, notes)
+
+        footage = footage_of_stream(source)
+        _enough((footage.shape[0], *footage.size), f"{path}: video", DataError)
+        return footage
     notes: list[str] = []
-    frames = _enough(_rgb(_array(video), notes))
-    return VideoInput(frames, DEFAULT_FPS if fps is None else float(fps), tuple(notes))
+    frames = _rgb(_array(video), notes)
+    _enough(frames.shape, "video", ValueError)
+    return footage_of_array(frames, _DEFAULT_FPS if fps is None else float(fps), notes)
 
 
 def _array(video: Any) -> NDArray[Any]:
@@ -106,83 +124,8 @@ def _rgb(video: NDArray[Any], notes: list[str]) -> UInt8:
     return np.asarray(np.round(np.clip(video, 0, 1) * 255), np.uint8)
 
 
-def _enough(frames: UInt8) -> UInt8:
-    if len(frames) < MIN_FRAMES:
-        raise ValueError(f"video: must have at least {MIN_FRAMES} frames, got {len(frames)}")
-    if min(frames.shape[1:3]) < 8:
-        raise ValueError(f"video: must have at least 8 x 8 pixels, got {frames.shape[1]} x {frames.shape[2]}")
-    return frames
-
-
-def load_masks(masks: Any, shape: tuple[int, int, int], num_ids: int | None = None) -> UInt8:
-    """Accept instance masks.
-
-    Args:
-        masks: (T, H, W) whole numbers, 0 for the background, k for object k, the same in all frames; or (T, K, H, W)
-            flags of K disjoint masks; or a path: .npz or .npy (pickled objects are refused) or a folder of PNG whose
-            pixel values (palette index or grey) are the ids.
-        shape: (T, H, W) of the video.
-        num_ids: Largest id that may occur, the number of bodies of a scene.
-
-    Raises:
-        ValueError: For another size, type or id than allowed, or masks that overlap.
-    """
-    if isinstance(masks, (str, os.PathLike)):
-        masks = _masks_file(Path(masks))
-    if hasattr(masks, "detach"):
-        masks = masks.detach().to("cpu").numpy()
-    ids = np.asarray(masks)
-    if ids.dtype.kind not in "uib":
-        raise ValueError(f"masks: must be whole numbers or flags, got {ids.dtype}")
-    if ids.ndim == 4:
-        flags = ids.astype(bool)
-        overlap = flags.sum(1) > 1
-        if overlap.any():
-            frame = int(np.argmax(overlap.any(axis=(1, 2))))
-            raise ValueError(f"masks: must be disjoint, got pixels in two masks first in frame {frame}")
-        ids = (flags * np.arange(1, flags.shape[1] + 1)[:, None, None]).sum(1)
-    if ids.shape != shape:
-        raise ValueError(f"masks: must have the video's shape {shape}, got {ids.shape}")
-    limit = _MAX_ID if num_ids is None else num_ids
-    low, high = int(ids.min()), int(ids.max())
-    if low < 0 or high > limit:
-        raise ValueError(f"masks: must hold ids between 0 and {limit}, got {low} to {high}")
-    return np.ascontiguousarray(ids, np.uint8)
-
-
-def _masks_file(path: Path) -> NDArray[Any]:
-    from PIL import Image
-
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: must be masks as .npz, .npy or a folder of PNG, there is no such file")
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        if not files:
-            raise DataError(f"{path}: must hold masks as PNG, holds none")
-        pictures = []
-        for file in files:
-            with Image.open(file) as picture:
-                if picture.mode not in ("P", "L", "I;16", "I"):
-                    raise DataError(
-                        f"{file}: must be a palette or grey picture whose values are ids, got {picture.mode}"
-                    )
-                pictures.append(np.array(picture))
-        sizes = sorted({p.shape for p in pictures})
-        if len(sizes) > 1:
-            raise DataError(f"{path}: must hold masks of one size, got {', '.join(map(str, sizes))}")
-        return np.stack(pictures)
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            names = list(loaded.files)
-            name = "ids" if "ids" in names else names[0] if len(names) == 1 else None
-            if name is None:
-                raise DataError(f"{path}: must hold one array or one named ids, holds {', '.join(names) or 'none'}")
-            found: NDArray[Any] = loaded[name]
-            return found
-    except DataError:
-        raise
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: must be masks as .npz or .npy without pickled objects, got: {error}") from None
+def _enough(shape: tuple[int, ...], where: str, error: type[ValueError]) -> None:
+    if shape[0] < MIN_FRAMES:
+        raise error(f"{where}: must have at least {MIN_FRAMES} frames, got {shape[0]}")
+    if min(shape[1:3]) < 8:
+        raise error(f"{where}: must have at least 8 x 8 pixels, got {shape[1]} x {shape[2]}")
