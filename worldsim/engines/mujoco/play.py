@@ -1,18 +1,22 @@
-"""Advance a compiled scene in time: smooth motion by MuJoCo's integrator, contact by the scene's law, impacts located.
+"""Advance a compiled scene in time: smooth motion first, contact by the scene's law at its end, impacts located.
 
-Smooth motion (gravity, drag, joints, actuators) is integrated with contacts switched off: by Runge-Kutta of fourth
-order, which is exact for free flight, or by MuJoCo's implicitfast where joints are damped or driven, with positions by
-the mean of old and new velocity. Contacts are looked for at the end of each step. Where something struck, the
-step is taken again, shorter, so that it ends at the touch, and the impact is resolved there.
+Smooth motion (gravity, drag, joints, actuators) knows no contacts. It is in closed form where bodies fly freely, else
+by MuJoCo's Runge-Kutta of fourth order or, where joints are damped or driven, its implicitfast with positions by the
+mean of old and new velocity. Free flight is one step for as long as nothing can touch. Other steps are short, and
+contacts are looked for at their end. Where something struck, the step is taken again, shorter, so that it ends at the
+touch, and the impact is resolved there.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.engines.mujoco.backend import mujoco
 from worldsim.engines.mujoco.contact import TOUCH, ContactSolver
+from worldsim.engines.mujoco.flight import Flight, flies_freely
 from worldsim.engines.mujoco.model import Compiled, compile_scene
 from worldsim.engines.mujoco.states import read_velocities, set_start
 from worldsim.engines.record import Touches
@@ -24,6 +28,8 @@ Array = NDArray[np.float64]
 CONTACT_STEP = 2e-3
 # Longest step away from contact, seconds. Its error is that of Runge-Kutta; impacts within are located.
 FREE_STEP = 4e-3
+# How long short steps are taken where no longer one is certain to be free, before it is asked again, seconds.
+PATIENCE = 4 * FREE_STEP
 # A step that moves nothing by more than this, metres, radians and their rates, will be followed by its like.
 STILL = 1e-11
 # How often a step is shortened to end at a touch.
@@ -73,16 +79,24 @@ class Player:
         self.near = self.solver.gather(self.data.qvel.copy())
         if self.near:
             self._record()
+        free = flies_freely(scene, self.compiled)
+        self.flight = Flight(scene, self.compiled, self.data) if free else None
+        # Until when nothing can touch, and when to ask for that again, seconds.
+        self.clear_until, self.ask_at = 0.0, 0.0
 
     def advance(self, until: float) -> None:
         """Play up to that time, in seconds, exactly."""
-        self._choose_steps(until - self.time)
-        budget = 40 * max(1, round((until - self.time) / self.step))
+        budget = None
         while until - self.time > SHORTEST:
+            if self._fly(until):
+                continue
+            if budget is None:
+                self._choose_steps(until - self.time)
+                budget = 40 * max(1, round((until - self.time) / self.step))
             longest = self.step if self.near else self.free_step
             # Equal steps to the end, so that no sliver remains.
             left = until - self.time
-            step = left / np.ceil(left / longest - 1e-9)
+            step = left / math.ceil(left / longest - 1e-9)
             if self.near:
                 step = min(step, self._next_touch())
             budget -= 1
@@ -91,6 +105,25 @@ class Player:
             if before is not None and self.near and self._stands_still(before):
                 break
         self.time = until
+
+    def _fly(self, until: float) -> bool:
+        """Cross the time in which nothing can touch, no further than to `until`; whether there was any worth it."""
+        if self.flight is None:
+            return False
+        if self.near:
+            self.ask_at = self.time
+            return False
+        if self.time >= self.clear_until:
+            if self.time < self.ask_at:
+                return False
+            self.clear_until = self.time + self.flight.clear()
+        end = min(until, self.clear_until)
+        if end < until and end - self.time < FREE_STEP:
+            self.clear_until, self.ask_at = self.time, self.time + PATIENCE
+            return False
+        self.flight.fly(end - self.time)
+        self.time = end
+        return True
 
     def _choose_steps(self, interval: float) -> None:
         """Cut the interval by the speeds at its start, with room for what gravity and drives add."""
@@ -127,6 +160,9 @@ class Player:
         return float((solver.distance[coming] / -solver.normal_velocity[coming]).min())
 
     def _smooth(self, step: float) -> None:
+        if self.flight is not None:
+            self.flight.fly(step)
+            return
         model, data, option = self.model, self.data, self.model.opt
         option.disableflags = self._without_contact
         option.timestep = step

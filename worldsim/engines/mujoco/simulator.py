@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worldsim.engines.mujoco.backend import mujoco
 from worldsim.engines.mujoco.play import Player
 from worldsim.engines.mujoco.render import PRESETS, Painter
-from worldsim.engines.mujoco.states import read_velocities
+from worldsim.engines.mujoco.states import centre_velocities
 from worldsim.engines.overlap import refuse_overlap
 from worldsim.engines.program import program, refuse_divergence
 from worldsim.engines.record import reduce_contacts
@@ -95,22 +95,25 @@ class MujocoSimulator:
 def _play(player: Player, actions: NDArray[np.float32]) -> Trajectory:
     scene, model, data = player.scene, player.model, player.data
     count, frames = len(scene.bodies), scene.num_frames
-    position, linear, angular = (np.empty((frames, count, 3)) for _ in range(3))
-    orientation = np.empty((frames, count, 4))
-    numbers = player.compiled.body_ids
+    names = {"xpos": 3, "xquat": 4, "xipos": 3, "subtree_com": 3, "cvel": 6}
+    seen = {name: np.empty((frames, model.nbody, width)) for name, width in names.items()}
     for k in range(frames):
         if k > 0:
             data.ctrl[:] = actions[k - 1]
             player.advance(k / scene.fps)
+        refuse_divergence(scene, k, data.qpos, data.qvel)
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_comVel(model, data)
-        position[k], orientation[k] = data.xpos[numbers], data.xquat[numbers]
-        linear[k], angular[k] = read_velocities(player.compiled, data)
-        refuse_divergence(scene, k, position[k], linear[k], angular[k])
+        for name, rows in seen.items():
+            rows[k] = getattr(data, name)
+    numbers = player.compiled.body_ids
+    linear, angular = centre_velocities(
+        seen["cvel"][:, numbers], seen["xipos"][:, numbers], seen["subtree_com"][:, model.body_rootid[numbers]]
+    )
     return Trajectory(
-        torch.from_numpy(position),
-        torch.from_numpy(orientation),
+        torch.from_numpy(seen["xpos"][:, numbers]),
+        torch.from_numpy(seen["xquat"][:, numbers]),
         torch.from_numpy(linear),
         torch.from_numpy(angular),
         torch.ones(frames, count, dtype=torch.float64),

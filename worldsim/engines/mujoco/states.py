@@ -126,14 +126,23 @@ def _set_joint_rates(compiled: Compiled, data: Any, scene: Scene) -> None:
 
 
 def read_velocities(compiled: Compiled, data: Any) -> tuple[Array, Array]:
-    """World-frame velocities of the centres of mass and angular velocities, (N, 3) each; needs a fresh mj_comVel.
+    """World-frame velocities of the centres of mass and angular velocities, (N, 3) each; needs a fresh mj_comVel."""
+    numbers = compiled.body_ids
+    roots = compiled.model.body_rootid[numbers]
+    return centre_velocities(data.cvel[numbers], data.xipos[numbers], data.subtree_com[roots])
+
+
+def centre_velocities(spatial: Array, centres: Array, references: Array) -> tuple[Array, Array]:
+    """World-frame velocities of centres of mass, and angular velocities, (..., 3) each.
 
     MuJoCo's cvel is taken at the tree's centre of mass c: v(com) = v(c) + w x (com - c).
+
+    Args:
+        spatial: (..., 6) cvel, angular before linear.
+        centres: (..., 3) centres of mass, metres.
+        references: (..., 3) centres of mass of their trees, metres.
     """
-    model = compiled.model
-    spatial = data.cvel[compiled.body_ids]
-    angular = spatial[:, :3]
-    arm = data.xipos[compiled.body_ids] - data.subtree_com[model.body_rootid[compiled.body_ids]]
-    # Written out: np.cross costs ten times as much on so few rows, and this runs twice a frame.
-    swing = angular[:, [1, 2, 0]] * arm[:, [2, 0, 1]] - angular[:, [2, 0, 1]] * arm[:, [1, 2, 0]]
-    return spatial[:, 3:] + swing, angular.copy()
+    angular, arm = spatial[..., :3], centres - references
+    # Written out: np.cross costs ten times as much on few rows, and this runs at every choice of steps.
+    swing = angular[..., [1, 2, 0]] * arm[..., [2, 0, 1]] - angular[..., [2, 0, 1]] * arm[..., [1, 2, 0]]
+    return spatial[..., 3:] + swing, angular.copy()
