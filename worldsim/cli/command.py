@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from worldsim.cli.settings import UsageError, compose, nearest
+from worldsim.cli.settings import UsageError, compose, group_options, groups, nearest
 from worldsim.cli.verbs import VERBS, VerbModule
 
 USAGE = """usage: worldsim VERB [key=value ...]
@@ -44,6 +44,8 @@ def attribute_texts(kind: type) -> dict[str, str]:
 
 def _default(field: dataclasses.Field[Any]) -> str:
     value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    if dataclasses.is_dataclass(value):
+        return "see below"
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -53,15 +55,27 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return "required" if value == "???" else str(value)
 
 
+def _rows(kind: type, prefix: str = "") -> list[tuple[str, str]]:
+    """Name and text of each setting; those of a config within a config come last, under its name and a dot."""
+    texts = attribute_texts(kind)
+    rows, inner = [], []
+    for field in dataclasses.fields(kind):
+        rows.append((f"{prefix}{field.name}", f"{texts.get(field.name, '')} ({_default(field)})"))
+        made = field.default_factory
+        if isinstance(made, type) and dataclasses.is_dataclass(made):
+            inner += _rows(made, f"{prefix}{field.name}.")
+    return rows + inner
+
+
 def verb_usage(name: str, module: VerbModule) -> str:
     """Help of one verb: settings with defaults, and examples."""
-    texts = attribute_texts(module.Config)
-    fields = dataclasses.fields(module.Config)
-    width = max((len(field.name) for field in fields), default=0)
+    rows = _rows(module.Config)
+    width = max((len(key) for key, _ in rows), default=0)
     bare = "".join(f" [{key.upper()}]" for key in module.POSITIONAL)
     lines = [f"usage: worldsim {name}{bare} [key=value ...]", "", VERBS[name].summary, "", "settings (default):"]
-    for field in fields:
-        lines.append(f"  {field.name:{width}}  {texts.get(field.name, '')} ({_default(field)})")
+    lines += [f"  {key:{width}}  {text}" for key, text in rows]
+    for group in groups(module):
+        lines += ["", f"settings by name: +{group}=NAME, one of {', '.join(group_options(group))}"]
     lines += ["", "examples:", *(f"  {example}" for example in module.EXAMPLES)]
     return "\n".join(lines)
 
@@ -71,13 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(words)
-    except KeyboardInterrupt:
-        print("\nworldsim: stopped; the same command goes on where it was", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        told = str(stop) or "the same command goes on where it was"
+        print(f"\nworldsim: stopped; {told}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError, FloatingPointError) as error:
         if os.environ.get("WORLDSIM_DEBUG") == "1":
             raise
         reason = " ".join(str(error).split()) or type(error).__name__

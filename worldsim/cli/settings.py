@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Sequence
+from importlib import resources
 from typing import Any
 
 from worldsim.cli.verbs import VerbModule
@@ -68,12 +69,19 @@ def _quote(value: str) -> str:
 def _known(word: str, module: VerbModule, verb: str) -> str:
     key, _, value = word.partition("=")
     name, dot, rest = key.lstrip("+~").partition(".")
-    if name in spare_paths(module) and value and value[0] not in "'\"":
-        value = _quote(value)
     names = field_names(module.Config)
+    if name in groups(module):
+        if value not in group_options(name):
+            raise UsageError(f"{name}: must be one of {', '.join(group_options(name))}, got {value!r}")
+        return f"+{name}={value}"
     if name not in names:
-        raise UsageError(f"{name}: is no setting of worldsim {verb}, {nearest(name, names)}")
+        raise UsageError(f"{name}: is no setting of worldsim {verb}, {nearest(name, [*names, *groups(module)])}")
     kind = typing.get_type_hints(module.Config)[name]
+    many = typing.get_origin(kind) is tuple
+    if name in spare_paths(module) and value and value[0] not in ("'\"[" if many else "'\""):
+        value = _quote(value)
+    if many and not value.startswith("["):
+        value = f"[{value}]"
     if dot and typing.get_origin(kind) is dict:
         return f"++{name}.{rest}={value}"
     return f"{name}{dot}{rest}={value}"
@@ -82,6 +90,28 @@ def _known(word: str, module: VerbModule, verb: str) -> str:
 def spare_paths(module: VerbModule) -> tuple[str, ...]:
     """Settings that hold paths, whose values are taken as they stand."""
     return tuple(f.name for f in dataclasses.fields(module.Config) if f.metadata.get("path"))
+
+
+def groups(module: VerbModule) -> tuple[str, ...]:
+    """Names of the config groups of a verb: folders of configs/ whose files set many settings at once."""
+    return getattr(module, "GROUPS", ())
+
+
+def group_options(group: str) -> list[str]:
+    """Names of a group's files."""
+    folder = resources.files("worldsim.configs") / group
+    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def _thaw(node: Any) -> None:
+    """Let a frozen dataclass and those within take overrides; to_object freezes them again."""
+    from omegaconf import DictConfig, OmegaConf
+
+    OmegaConf.set_readonly(node, None)
+    for name in node:
+        child = node._get_node(name)
+        if isinstance(child, DictConfig) and OmegaConf.get_type(child) is not dict:
+            _thaw(child)
 
 
 def compose(verb: str, module: VerbModule, words: Sequence[str]) -> Any:
@@ -101,7 +131,7 @@ def compose(verb: str, module: VerbModule, words: Sequence[str]) -> Any:
 
     overrides = normalise(words, module, verb)
     schema = OmegaConf.structured(module.Config)
-    OmegaConf.set_readonly(schema, None)  # a frozen dataclass would refuse the overrides; to_object freezes it again
+    _thaw(schema)
     ConfigStore.instance().store(name=f"{verb}_schema", node=schema)
     GlobalHydra.instance().clear()
     try:

@@ -15,6 +15,8 @@ class VerbModule(Protocol):
         EXAMPLES: Commands that work as they stand.
         POSITIONAL: Names of the settings that may be given without their key, in order.
         CHOICES: Setting to its possible values, for completion.
+
+    It may hold GROUPS too: names of folders of configs/ whose files set many settings at once, as +experiment=smoke.
     """
 
     Config: type
@@ -42,6 +44,7 @@ VERBS: dict[str, Verb] = {
     "list": Verb("worldsim.cli.list", "show the scenario families, their ranges and a sheet of thumbnails"),
     "simulate": Verb("worldsim.cli.simulate", "play scenes of a family and store the rollouts"),
     "inspect": Verb("worldsim.cli.inspect", "count, check and draw what a folder of rollouts holds"),
+    "train": Verb("worldsim.cli.train", "train a model, paired with the prior or plain, on rollouts or on videos"),
     "bench": Verb("worldsim.cli.bench", "score videos for physical violations, or test the benchmark itself"),
     "replay": Verb("worldsim.cli.replay", "play a stored rollout or scene again, compare it, draw it better"),
     "demo": Verb("worldsim.cli.demo", "simulate a handful of families and draw a sheet of them"),

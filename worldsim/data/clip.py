@@ -13,6 +13,7 @@ from torch import Tensor
 
 from worldsim.engines import Rollout
 from worldsim.physics import Bodies, LawParameters, Trajectory, concatenate
+from worldsim.physics.bodies import MAX_VERTICES
 from worldsim.scene import Camera, Setup
 
 
@@ -31,7 +32,7 @@ class Clip:
         actions: (B, T - 1, A) ctrl applied over each frame interval; A is 0 without a robot.
         captions: One text a video, empty where it has none.
         num_context: How many frames at the start are given to the model.
-        setups: What a model may be told of each world.
+        setups: What a model may be told of each world; none for videos of which nothing else is known.
     """
 
     video: Tensor
@@ -141,6 +142,39 @@ def collate(
         captions=tuple(r.caption.get(caption_level, "") for r in rollouts),
         num_context=num_context,
         setups=tuple(scene.setup() for scene in scenes),
+    )
+
+
+def of_videos(videos: Any, fps: float, num_context: int) -> Clip:
+    """A clip of (B, T, H, W, 3) uint8 RGB videos of which nothing else is known: no bodies, no Setups."""
+    batch, frames, height, width = videos.shape[:4]
+    if not 0 <= num_context <= frames:
+        raise ValueError(f"num_context: must be between 0 and {frames}, got {num_context}")
+    none = torch.zeros(batch, 0)
+    nobody = Bodies(
+        kinds=(),
+        size=torch.zeros(batch, 0, 3),
+        vertices=torch.zeros(batch, 0, MAX_VERTICES, 2),
+        mass=none,
+        inertia=torch.zeros(batch, 0, 3),
+        friction=none,
+        restitution=none,
+        colour=torch.zeros(batch, 0, 3),
+        static=(),
+        groups=(),
+    )
+    return Clip(
+        video=to_float(videos),
+        ids=torch.zeros(batch, frames, height, width, dtype=torch.uint8),
+        trajectory=Trajectory.from_positions(torch.zeros(batch, frames, 0, 3), 1 / fps),
+        bodies=nobody,
+        cameras=(),
+        fps=fps,
+        law=LawParameters(torch.zeros(batch, 3)),
+        actions=torch.zeros(batch, frames - 1, 0),
+        captions=("",) * batch,
+        num_context=num_context,
+        setups=(),
     )
 
 

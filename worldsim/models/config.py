@@ -94,6 +94,7 @@ class WorldModelConfig:
         hint_drop: Share of training clips whose hint is dropped, so that the weights also run without it.
         hint_noise: Standard deviation, as a share of the read speed, by which the start of the hint's roll-out is
             perturbed in training, so that the model learns when to distrust it.
+        state: Lever 1, weight of the state supervision; 0 leaves it and its head out.
         consistency: Lever 2, weight of the consistency loss; 0 leaves it out.
         consistency_t_max: Noise time above which it is silent.
         max_step: Longest step of the prior, seconds.
@@ -109,6 +110,7 @@ class WorldModelConfig:
     hint: bool = True
     hint_drop: float = 0.2
     hint_noise: float = 0.0
+    state: float = 0.0
     consistency: float = 0.0
     consistency_t_max: float = 0.5
     max_step: float = 0.1
@@ -131,6 +133,11 @@ class WorldModelConfig:
             )
         if self.hint and not self.dit.hint_channels:
             raise ValueError("world_model.hint: must be false where dit.hint_channels is 0, got true")
+        if self.state > 0 and (self.dit.state_head_layer < 0 or not self.dit.setup_features):
+            raise ValueError(
+                "world_model.state: must be 0 unless dit.state_head_layer is from 0 and dit.setup_features from 1, "
+                f"got {self.state}"
+            )
 
 
 def config_from_dict(data: dict[str, Any]) -> WorldModelConfig:

@@ -9,52 +9,32 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from worldsim.data.clip import Clip, to_uint8
-from worldsim.diffusion import add_noise, expand_time, sample, sample_times
+from worldsim.data.clip import Clip
+from worldsim.diffusion import add_noise, expand_time, sample_times
 from worldsim.diffusion.path import MIN_TIME
 from worldsim.models.conditioning import Conditioning, setup_tokens
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.dit import VideoDiT
-from worldsim.models.inputs import take_in
+from worldsim.models.generation import Generation, Sampling, join, stream
+from worldsim.models.inputs import Given, take_in
 from worldsim.models.losses import consistency_terms
 from worldsim.models.pairing import draw_hint, fit_start, keep_where_seen, predict
-from worldsim.models.steering import Guidance, steer
+from worldsim.models.state_head import StateHead, picture_states, state_loss
+from worldsim.models.text import GrammarEncoder
 from worldsim.models.world import World
 from worldsim.physics import LawParameters, PhysicsPrior, PriorConfig
-from worldsim.physics.trajectory import Trajectory, concatenate
+from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Setup
 from worldsim.vision.readout import ColourReadout
 
 if TYPE_CHECKING:
     from worldsim.models.pretrained import ModelCard
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What generate gives: in batches where a tensor came in, without the axis B where one video of pictures did.
-
-    Attributes:
-        video: (B, 3, T, H, W) tensor in [-1, 1], or (T, H, W, 3) uint8 array: context and new frames.
-        num_context: How many of them were given.
-        trajectory: (B, T, N) read from the video; None without Setups.
-        prior: (B, T, N) the prior's roll-out from the states read from the context; None without a hint.
-    """
-
-    video: Any
-    num_context: int
-    trajectory: Trajectory | None
-    prior: Trajectory | None
-
-    def first(self) -> Generation:
-        """The first of a batch, as pictures."""
-        trajectory, prior = (None if t is None else t.map(lambda x: x[0]) for t in (self.trajectory, self.prior))
-        return Generation(to_uint8(self.video[0]).cpu().numpy(), self.num_context, trajectory, prior)
 
 
 class WorldModel(nn.Module):
@@ -66,6 +46,17 @@ class WorldModel(nn.Module):
         self.denoiser = denoiser if denoiser is not None else VideoDiT(config.dit)
         self.prior = PhysicsPrior(config=PriorConfig(max_step=config.max_step))
         self.readout = ColourReadout(1 / config.fps)
+        self.text: GrammarEncoder | None = None
+        if config.dit.text_width:
+            self.text = GrammarEncoder(config.dit.text_width)
+        self.state_head: StateHead | None = None
+        if config.state > 0:
+            if not hasattr(self.denoiser, "run"):
+                raise ValueError(
+                    "world_model.state: must be 0 for a denoiser without run(), which gives features, "
+                    f"got {config.state}"
+                )
+            self.state_head = StateHead(config.dit.width, config.dit.patch[0])
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
@@ -91,7 +82,11 @@ class WorldModel(nn.Module):
         foreseen = None
         if world is not None and known and (self.config.hint or self.config.consistency > 0):
             foreseen = self.foresee(world, x[:, :, :known], clip.num_frames, generator)
-        condition = self.condition(world, foreseen, generator)
+        texts = clip.captions if self.text is not None and clip.captions else None
+        actions = None
+        if self.config.dit.action_width:
+            actions = functional.pad(clip.actions, (0, 0, 1, 0))  # what leads to the first frame is not known
+        condition = self.condition(world, foreseen, generator, texts, actions)
         latent = clip.num_frames // tubelet
         t = sample_times(
             x.shape[0],
@@ -104,7 +99,12 @@ class WorldModel(nn.Module):
             device=x.device,
         )
         noise = torch.randn(x.shape, generator=generator).to(x)
-        estimate = self.denoiser(add_noise(x, noise, t), t, condition)
+        z, passed = add_noise(x, noise, t), None
+        if self.state_head is None or world is None:
+            estimate = self.denoiser(z, t, condition)
+        else:
+            passed = self.denoiser.run(z, t, condition)  # type: ignore[operator]
+            estimate = passed.video
         time = expand_time(t, x)[:, :, known:]
         error = (estimate - x)[:, :, known:] / time.clamp_min(MIN_TIME)
         terms = {"diffusion": error.square().mean()}
@@ -113,30 +113,59 @@ class WorldModel(nn.Module):
             reading = self.readout(video, world.bodies, world.view, world.background, world.fixed)
             named = consistency_terms(reading, foreseen, world.bodies, known, t[:, -1], self.config.consistency_t_max)
             terms |= {name: self.config.consistency * value for name, value in named.items()}
+        if self.state_head is not None and passed is not None and world is not None:
+            # The world's token comes first, then one a body.
+            tokens = passed.context[:, 1 : 1 + world.bodies.num_bodies]
+            predicted = self.state_head(passed.features, tokens)
+            states, counted = picture_states(clip.trajectory, world.bodies, world.view)
+            terms["state"] = self.config.state * state_loss(predicted, states, counted, t)
         return terms
 
     def condition(
-        self, world: World | None, foreseen: Trajectory | None, generator: torch.Generator | None = None
+        self,
+        world: World | None,
+        foreseen: Trajectory | None,
+        generator: torch.Generator | None = None,
+        texts: Sequence[str] | None = None,
+        actions: Tensor | None = None,
     ) -> Conditioning:
         """What the denoiser is told.
 
         Args:
             world: Setups as tensors; None where there are none.
             foreseen: (B, T, N) what the prior foresees; None gives no hint.
-            generator: Where given, the hint is dropped at random as in training.
+            generator: Where given, hint and text are dropped at random as in training.
+            texts: One a video; of use to a model with text.
+            actions: (B, T, A), of use to a model with actions.
+
+        Raises:
+            ValueError: For text or actions to a model that was built without.
         """
+        for name, value, width in (
+            ("text", texts, self.config.dit.text_width),
+            ("actions", actions, self.config.dit.action_width),
+        ):
+            if value is not None and not width:
+                raise ValueError(f"{name}: must be left out, this model was built without (dit.{name[:6]}_width is 0)")
+        text = None
+        if texts is not None and self.text is not None:
+            kept = [
+                t if generator is None or float(r) >= self.config.text_drop else ""
+                for t, r in zip(texts, torch.rand(len(texts), generator=generator), strict=True)
+            ]
+            text = self.text(kept)
         if world is None:
-            return Conditioning()
+            return Conditioning(text=text, actions=actions)
         setup = None
         if self.config.dit.setup_features:
             setup = setup_tokens(world.setups).to(world.background.device)
         if not self.config.hint or foreseen is None:
-            return Conditioning(setup=setup)
+            return Conditioning(setup=setup, text=text, actions=actions)
         hint = draw_hint(foreseen, world.bodies, world.view, world.background, world.setups[0].shading)
         given = torch.ones(len(world.setups))
         if generator is not None:
             given = (torch.rand(len(given), generator=generator) >= self.config.hint_drop).float()
-        return Conditioning(setup=setup, hint=hint, hint_given=given.to(hint))
+        return Conditioning(setup=setup, hint=hint, hint_given=given.to(hint), text=text, actions=actions)
 
     @torch.no_grad()
     def foresee(
@@ -179,41 +208,33 @@ class WorldModel(nn.Module):
         setup: Setup | Sequence[Setup] | None,
         num_frames: int = 16,
         *,
-        seed: int = 0,
-        steps: int = 10,
-        solver: str = "euler",
-        hint: bool = True,
-        law: LawParameters | None = None,
-        guidance: Guidance | None = None,
+        text: str | Sequence[str] | None = None,
+        actions: Tensor | None = None,
+        **sampling: Any,
     ) -> Generation:
-        """Continue videos.
+        """Continue videos, or open them.
 
         Args:
             context: (K, H, W, 3) uint8 pictures of one video, or (B, 3, K, H, W) tensor in [-1, 1]; K is one of the
-                config's context lengths, or more, of which the last ones are kept.
+                config's context lengths, or more, of which the last ones are kept. With K of 0 the model samples the
+                opening, and the prior takes over from the states read out of it.
             setup: One, or one a video; None leaves the denoiser with the context alone.
             num_frames: New frames; where they exceed a clip of the config's length, the video grows chunk by chunk.
-            seed: Of the starting noise.
-            steps: Of the sampler.
-            solver: "euler" or "heun".
-            hint: Whether the prior's hint is given; off, the same weights run without it.
-            law: In place of the Setups' law, such as a wrong one.
-            guidance: Lever 4; None leaves it out.
+            text: One, or one a video.
+            actions: (B, K + num_frames, A) ctrl held over the frame interval that ends at each frame.
+            **sampling: Fields of Sampling: seed, steps, solver, hint, law, guidance, text_scale.
 
         Raises:
             ValueError: For wrong frame counts, sizes, rates or numbers: names field, rule and value.
         """
-        given = take_in(context, setup, self.config.context_lengths, self.config.fps, next(self.parameters()).device)
-        options: dict[str, Any] = {"seed": seed, "steps": steps, "solver": solver, "hint": hint}
+        given = self._take_in(context, setup)
         chunks = list(
-            self.stream(given.context, given.setups or None, num_frames, law=law, guidance=guidance, **options)
+            self.stream(given.context, given.setups or None, num_frames, text=text, actions=actions, **sampling)
         )
-        video = torch.cat([given.context, *(chunk.video[:, :, chunk.num_context :] for chunk in chunks)], dim=2)
-        read = self.read(video, World.of(given.setups, video.device) if given.setups else None)
-        parts = [chunk.prior.frames(chunk.num_context if k else 0) for k, chunk in enumerate(chunks) if chunk.prior]
-        prior = concatenate(parts, axis="time") if parts else None
-        generation = Generation(video, given.context.shape[2], read, prior)
-        return generation.first() if given.single else generation
+        made = join(chunks, given.context, None)
+        world = World.of(given.setups, made.video.device) if given.setups else None
+        made = dataclasses.replace(made, trajectory=self.read(made.video, world))
+        return made.first() if given.single else made
 
     @torch.no_grad()
     def stream(
@@ -222,12 +243,9 @@ class WorldModel(nn.Module):
         setup: Setup | Sequence[Setup] | None,
         num_frames: int,
         *,
-        seed: int = 0,
-        steps: int = 10,
-        solver: str = "euler",
-        hint: bool = True,
-        law: LawParameters | None = None,
-        guidance: Guidance | None = None,
+        text: str | Sequence[str] | None = None,
+        actions: Tensor | None = None,
+        **sampling: Any,
     ) -> Iterator[Generation]:
         """Continue videos chunk by chunk, so that memory does not grow with their length; arguments as of generate.
 
@@ -237,21 +255,11 @@ class WorldModel(nn.Module):
         Yields:
             Generations of tensors, whose first num_context frames are the end of what came before.
         """
-        if num_frames < 1:
-            raise ValueError(f"num_frames: must be 1 or more, got {num_frames}")
-        device = next(self.parameters()).device
-        given = take_in(context, setup, self.config.context_lengths, self.config.fps, device)
-        known, shown = given.context.shape[2], given.context
-        world = World.of(given.setups, device) if given.setups else None
-        generator = torch.Generator().manual_seed(seed)
-        start: Trajectory | None = None
-        while num_frames > 0:
-            new = min(num_frames, self.config.clip_frames - known)
-            chunk = self._chunk(world, shown, new, generator, steps, solver, hint, law, guidance, start)
-            yield chunk
-            num_frames -= new
-            shown = chunk.video[:, :, chunk.video.shape[2] - known :]
-            start = None if chunk.prior is None else chunk.prior.frames(chunk.prior.num_frames - 1)
+        given = self._take_in(context, setup)
+        texts = None if text is None else [text] if isinstance(text, str) else list(text)
+        if texts is not None and len(texts) != len(given.context):
+            raise ValueError(f"text: must be one a video, {len(given.context)} of them, got {len(texts)}")
+        yield from stream(self, given, num_frames, Sampling(**sampling), texts, actions)
 
     def read(self, video: Tensor, world: World | None) -> Trajectory | None:
         """(B, T, N) states of (B, 3, T, H, W) video; None where no Setups are known."""
@@ -259,47 +267,9 @@ class WorldModel(nn.Module):
             return None
         return self.readout(video, world.bodies, world.view, world.background, world.fixed).trajectory
 
-    def _chunk(
-        self,
-        world: World | None,
-        context: Tensor,
-        num_frames: int,
-        generator: torch.Generator,
-        steps: int,
-        solver: str,
-        hint: bool,
-        law: LawParameters | None,
-        guidance: Guidance | None,
-        start: Trajectory | None,
-    ) -> Generation:
-        known, tubelet = context.shape[2], self.config.dit.patch[0]
-        total = known + num_frames
-        padded = total + -total % tubelet
-        foreseen = None
-        if world is not None and known and (self.config.hint or guidance is not None):
-            foreseen = self.foresee(world, context, padded, law=law, start=start)
-        condition = self.condition(world, foreseen)
-        hooks = []
-        if guidance is not None:
-            if world is None or foreseen is None:
-                raise ValueError("guidance: needs a Setup, and context frames from which the prior's start is read")
-            hooks.append(steer(guidance, self.readout, world, foreseen, known, self.prior))
-        training = self.training
-        self.eval()
-        video = sample(
-            lambda z, t: self.denoiser(z, t, condition if hint else condition.without_hint()),
-            context,
-            padded,
-            tubelet=tubelet,
-            steps=steps,
-            solver=solver,
-            hooks=hooks,
-            generator=generator,
-        )
-        self.train(training)
-        video = video[:, :, :total].clamp(-1, 1)
-        prior = None if foreseen is None else foreseen.frames(0, total)
-        return Generation(video, known, self.read(video, world), prior)
+    def _take_in(self, context: Any, setup: Setup | Sequence[Setup] | None) -> Given:
+        device = next(self.parameters()).device
+        return take_in(context, setup, self.config.context_lengths, self.config.fps, device)
 
     def _check_context(self, known: int) -> int:
         if known not in self.config.context_lengths:

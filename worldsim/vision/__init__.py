@@ -7,6 +7,7 @@ from worldsim.vision.moments import (
     harmonic,
     mask_moments,
     planar_position,
+    project,
     sphere_position,
     unproject,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "harmonic",
     "mask_moments",
     "planar_position",
+    "project",
     "rasterise",
     "refine",
     "sphere_position",

@@ -120,6 +120,24 @@ def harmonic(masks: Tensor, order: int = 4) -> Harmonic:
     return Harmonic(torch.atan2(second, first) / order, strength)
 
 
+def project(points: Tensor, view: View) -> tuple[Tensor, Tensor]:
+    """Where world points fall in the picture; undoes unproject.
+
+    Args:
+        points: (B, ..., 3) metres, world frame.
+        view: Cameras of B worlds, or one for all.
+
+    Returns:
+        (B, ..., 2) u, v in pixels, and (B, ...) depth in metres along the line of sight. In perspective, points nearer
+        than view.near fall where they would at that depth.
+    """
+    local = view.to_camera(points.reshape(points.shape[0], -1, 3)).reshape(points.shape)
+    depth = local[..., 2]
+    plane = local[..., :2] if view.orthographic else local[..., :2] / depth.clamp_min(view.near)[..., None]
+    centre = torch.tensor([view.width / 2, view.height / 2], dtype=points.dtype, device=points.device)
+    return plane * _lead(view.focal.to(points), points.dim()) + centre, depth
+
+
 def unproject(pixels: Tensor, view: View, depth: Tensor | float) -> Tensor:
     """The world point seen at a pixel position and depth.
 

@@ -58,26 +58,41 @@ class ColourReadout:
         if not view.orthographic:
             raise ValueError("view: must be orthographic for a reading by colour")
         frames = (video.movedim(2, 1) + 1) / 2
-        batch, count = video.shape[0], video.shape[2]
+        batch = video.shape[0]
         colours = bodies.colour.expand(batch, -1, -1)
         masks = colour_masks(frames, colours, background.expand(batch, -1))
         found = mask_moments(masks)
         position = planar_position(found.centroid, view)
         area = torch.pi * (bodies.size[..., 0] * view.focal[:, None]).square()
         share = torch.where(_spheres(bodies, video), found.area / area[:, None].clamp_min(1e-6), found.area > 1)
-        static = torch.tensor(bodies.static, device=video.device)
-        position = torch.where(static[:, None], fixed.position.expand(batch, count, -1, -1), position)
-        trajectory = Trajectory.from_positions(position, self.dt)
-        half = found.angle / 2
-        turned = torch.stack([half.cos(), torch.zeros_like(half), half.sin(), torch.zeros_like(half)], -1)
-        long = (found.elongation > 0.1)[..., None]
-        orientation = torch.where(long, turned, trajectory.orientation)
-        orientation = torch.where(static[:, None], fixed.orientation.expand(batch, count, -1, -1), orientation)
-        presence = torch.where(static, torch.ones_like(share), share.clamp(0, 1))
-        read = Trajectory(
-            position, orientation, trajectory.linear_velocity, trajectory.angular_velocity, presence, self.dt
-        )
-        return Reading(read, masks, found)
+        return assemble(masks, found, position, share, bodies, fixed, self.dt)
+
+
+def assemble(
+    masks: Tensor, found: Moments, position: Tensor, share: Tensor, bodies: Bodies, fixed: Trajectory, dt: float
+) -> Reading:
+    """A Reading from masks and the positions that follow from them.
+
+    Args:
+        masks: (B, T, N, H, W).
+        found: Moments of the masks.
+        position: (B, T, N, 3) metres; those of static bodies are not looked at.
+        share: (B, T, N) visible area over the whole one; clamped to [0, 1].
+        bodies: Of the worlds.
+        fixed: (B, 1, N) poses of static bodies.
+        dt: Seconds between frames.
+    """
+    static = torch.tensor(bodies.static, device=position.device)
+    position = torch.where(static[:, None], fixed.position.expand_as(position), position)
+    trajectory = Trajectory.from_positions(position, dt)
+    half = found.angle / 2
+    turned = torch.stack([half.cos(), torch.zeros_like(half), half.sin(), torch.zeros_like(half)], -1)
+    long = (found.elongation > 0.1)[..., None]
+    orientation = torch.where(long, turned, trajectory.orientation)
+    orientation = torch.where(static[:, None], fixed.orientation.expand_as(orientation), orientation)
+    presence = torch.where(static, torch.ones_like(share), share.clamp(0, 1))
+    velocity, spin = trajectory.linear_velocity, trajectory.angular_velocity
+    return Reading(Trajectory(position, orientation, velocity, spin, presence, dt), masks, found)
 
 
 def _spheres(bodies: Bodies, like: Tensor) -> Tensor:

@@ -1,0 +1,176 @@
+"""worldsim train: a world model from rollouts, with the levers of the pairing as settings, or from videos alone."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from worldsim.cli.progress import progress_bar
+from worldsim.cli.settings import UsageError
+from worldsim.data import RolloutDataset
+from worldsim.data.clip import Clip, to_uint8
+from worldsim.data.files import write_bytes
+from worldsim.models import ModelCard, WorldModel, WorldModelConfig, export
+from worldsim.models.pretrained import CONFIG
+from worldsim.scene import from_dict
+from worldsim.training import TrainConfig, Trainer, checkpoints
+from worldsim.training.batches import RolloutBatches, VideoBatches
+
+
+@dataclass(frozen=True)
+class Config(TrainConfig):
+    """Settings of `worldsim train`.
+
+    Attributes:
+        out: Folder of the run: checkpoints, log.jsonl, TensorBoard events with sample videos.
+        data: Folders made by worldsim simulate, as data=DIR or data=[DIR,DIR]; batches take them in turn.
+        videos: Folder of MP4s in place of data: the state terms are off, only the diffusion loss applies.
+        start: Checkpoint to go on from, a shipped name or a folder: fine-tuning.
+        batch_size: Videos a batch and process.
+        plain: Train the plain twin: the same network and Setup tokens, every lever off.
+        model: The model and its levers, as model.consistency=0.1 or model.dit.width=192; an experiment sets them.
+        samples: Sample videos on TensorBoard at each checkpoint.
+        resume: Go on from the newest checkpoint in out.
+        export: Folder for a checkpoint to pass on, written at the end; none writes none.
+    """
+
+    out: str = field(default="outputs/train", metadata={"path": True})
+    data: tuple[str, ...] = field(default=(), metadata={"path": True})
+    videos: str | None = field(default=None, metadata={"path": True})
+    start: str | None = field(default=None, metadata={"path": True})
+    batch_size: int = 16
+    plain: bool = False
+    model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    samples: int = 2
+    resume: bool = False
+    export: str | None = field(default=None, metadata={"path": True})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("batch_size", 1), ("samples", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: must be {least} or more, got {getattr(self, name)!r}")
+
+
+EXAMPLES = (
+    "worldsim train +experiment=smoke data=data/collision out=outputs/smoke",
+    "worldsim train +experiment=phyworld data=[data/uniform,data/parabola,data/collision] max_minutes=60",
+    "worldsim train +experiment=phyworld data=[data/uniform,data/parabola,data/collision] plain=true out=outputs/plain",
+    "worldsim train +experiment=violations data=data/balls model.consistency=0 resume=true",
+    "worldsim train start=phyworld-small videos=clips learning_rate=1e-4 steps=200 export=outputs/mine",
+)
+POSITIONAL: tuple[str, ...] = ()
+CHOICES: dict[str, tuple[str, ...]] = {}
+GROUPS = ("experiment",)
+
+
+def plain_twin(config: WorldModelConfig) -> WorldModelConfig:
+    """The same network, told the same Setups, with every lever of the pairing off."""
+    return dataclasses.replace(config, hint=False, consistency=0.0)
+
+
+def run(config: Config) -> None:
+    """Train, or go on training, then export where asked to."""
+    if bool(config.data) == (config.videos is not None):
+        raise UsageError("data, videos: must be given, one of them, as data=DIR or videos=DIR")
+    torch.manual_seed(config.seed)
+    if config.start is None:
+        model = WorldModel(plain_twin(config.model) if config.plain else config.model)
+    else:
+        if config.model != WorldModelConfig() or config.plain:
+            raise UsageError("start: must stand without model settings and plain, the checkpoint brings its own")
+        model = WorldModel.from_pretrained(config.start).train()
+    batches: RolloutBatches | VideoBatches
+    if config.videos is not None:
+        batches = VideoBatches(config.videos, model.config, config.batch_size, config.seed)
+    else:
+        batches = RolloutBatches(config.data, model.config, config.batch_size, config.seed)
+    out, console = Path(config.out), Console(soft_wrap=True)
+    facts = {"data": list(config.data), "videos": config.videos, "start": config.start, "batch_size": config.batch_size}
+    if config.resume:
+        _same(out, model.config, facts)
+    trainer_config = TrainConfig(**{f.name: getattr(config, f.name) for f in dataclasses.fields(TrainConfig)})
+    seen = batches(0)
+
+    def callback(trainer: Trainer, step: int) -> None:
+        _show(trainer, seen, config.samples)
+
+    with progress_bar("training") as progress:
+        trainer = Trainer(model, batches, trainer_config, callback, progress)
+        if trainer.accelerator.is_main_process and not checkpoints(out):
+            out.mkdir(parents=True, exist_ok=True)
+            write_bytes(out / CONFIG, json.dumps(dataclasses.asdict(model.config), indent=1).encode("utf-8"))
+            write_bytes(out / "run.json", json.dumps(facts, indent=1).encode("utf-8"))
+        try:
+            trainer.train(config.resume)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("add resume=true to go on from the last checkpoint") from None
+    if not trainer.accelerator.is_main_process:
+        return
+    last = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    console.print(f"{trainer.step} of {config.steps} steps, {_terms(last)}: {out}", markup=False, highlight=False)
+    if config.export is not None:
+        folder = export(out, config.export, _card(config, model.config, seen))
+        console.print(f"exported: {folder}", markup=False, highlight=False)
+
+
+def _same(out: Path, model: WorldModelConfig, facts: dict[str, Any]) -> None:
+    """Refuse to go on with another model or other data than the run began with."""
+    for name, now in ((CONFIG, dataclasses.asdict(model)), ("run.json", facts)):
+        path = out / name
+        if not path.exists():
+            raise ValueError(f"resume: must find {name} in {out}, it has none")
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if name == CONFIG:
+            stored = dataclasses.asdict(from_dict(WorldModelConfig, stored, str(path)))
+        for key, value in now.items():
+            if json.dumps(stored.get(key)) != json.dumps(value):
+                raise ValueError(f"{key}: must be {stored.get(key)!r} as in {path}, got {value!r}")
+
+
+@torch.no_grad()
+def _show(trainer: Trainer, seen: Clip, count: int) -> None:
+    """Put truth and sample side by side on TensorBoard, by the averaged weights."""
+    if not count or trainer.writer is None:
+        return
+    model = copy.deepcopy(trainer.model)
+    assert isinstance(model, WorldModel)
+    model.load_state_dict(trainer.average.weights)
+    device = next(model.parameters()).device
+    known, video = seen.num_context, seen.video[:count].to(device)
+    setups = seen.setups[:count] or None
+    made = model.generate(video[:, :, :known], setups, seen.num_frames - known)
+    for i, pair in enumerate(zip(to_uint8(video), to_uint8(made.video), strict=True)):
+        frames = np.concatenate([half.cpu().numpy() for half in pair], axis=2)
+        trainer.show(f"truth and sample {i}", frames, model.config.fps)
+
+
+def _terms(line: dict[str, Any]) -> str:
+    skipped = ("step", "norm", "rate", "seconds")
+    return ", ".join(f"{name} {value:.4g}" for name, value in line.items() if name not in skipped)
+
+
+def _card(config: Config, model: WorldModelConfig, seen: Clip) -> ModelCard:
+    scenes: dict[str, dict[str, Any]] = {}
+    preset = "fast"
+    for folder in config.data:
+        made = RolloutDataset(folder).config
+        scenes[made.scene], preset = dict(made.scene_args), made.preset
+    return ModelCard(
+        scenes=scenes,
+        size=tuple(seen.video.shape[-2:]),
+        num_frames=model.clip_frames,
+        preset=preset,
+        data=", ".join(config.data) or f"videos of {config.videos}",
+        command=shlex.join(["worldsim", *sys.argv[1:]]),
+    )
