@@ -20,7 +20,7 @@ def awake(config):
     return model.eval()
 
 
-CONFIG = DiTConfig(width=48, depth=2, heads=4, setup_features=SETUP_FEATURES, text_vocabulary=20, action_width=2)
+CONFIG = DiTConfig(width=48, depth=2, heads=4, setup_features=SETUP_FEATURES, text_width=24, action_width=2)
 
 
 def condition(batch=2, frames=4, size=16):
@@ -29,7 +29,7 @@ def condition(batch=2, frames=4, size=16):
         setup=torch.randn(batch, 3, SETUP_FEATURES, generator=generator),
         hint=torch.randn(batch, 3, frames, size, size, generator=generator),
         hint_given=torch.ones(batch),
-        text=torch.tensor([[1, 2, 3, 0]] * batch),
+        text=torch.randn(batch, 4, 24, generator=generator),
         actions=torch.randn(batch, frames, 2, generator=generator),
     )
 

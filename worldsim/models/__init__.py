@@ -3,8 +3,9 @@
 from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import PRESETS, DiTConfig, WorldModelConfig, preset
 from worldsim.models.dit import VideoDiT
+from worldsim.models.generation import Generation, Sampling
 from worldsim.models.pretrained import ModelCard, export, shipped
-from worldsim.models.world_model import Generation, WorldModel
+from worldsim.models.world_model import WorldModel
 
 __all__ = [
     "PRESETS",
@@ -12,6 +13,7 @@ __all__ = [
     "DiTConfig",
     "Generation",
     "ModelCard",
+    "Sampling",
     "VideoDiT",
     "WorldModel",
     "WorldModelConfig",

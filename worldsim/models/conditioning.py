@@ -25,7 +25,7 @@ class Conditioning:
         setup: (B, S, F) Setup tokens, one for the world and one a body.
         hint: (B, C, T, H, W) the prior's rasterised roll-out in [-1, 1].
         hint_given: (B,) 1 where the hint is to be used; a dropped hint is zeroed and told so.
-        text: (B, W) whole numbers, symbols of the text, 0 for padding.
+        text: (B, W, F) tokens of the text, zero after its end.
         actions: (B, T, A) ctrl held over the frame interval that ends at each frame; the first frame's are zero.
     """
 
@@ -45,6 +45,12 @@ class Conditioning:
         if self.hint_given is None:
             return self
         return dataclasses.replace(self, hint_given=torch.zeros_like(self.hint_given))
+
+    def without_text(self) -> Conditioning:
+        """The same, with an empty text."""
+        if self.text is None:
+            return self
+        return dataclasses.replace(self, text=torch.zeros_like(self.text))
 
 
 def setup_tokens(setups: Sequence[Setup], dtype: torch.dtype = torch.float32) -> Tensor:

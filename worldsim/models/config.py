@@ -24,8 +24,7 @@ class DiTConfig:
         mlp_ratio: Hidden width of the perceptron over width.
         attention: "full" over space and time at once, or "factorised": space and time in turn, block by block.
         setup_features: Width of a Setup token, 0 leaves them out.
-        text_vocabulary: Number of text symbols, 0 leaves text out.
-        text_length: Longest text, in symbols.
+        text_width: Of a text token, 0 leaves text out.
         action_width: Of an action a frame interval, 0 leaves actions out.
         state_head_layer: Block after which the auxiliary state head reads the features; -1 leaves the head out.
     """
@@ -40,8 +39,7 @@ class DiTConfig:
     mlp_ratio: float = 4.0
     attention: str = "full"
     setup_features: int = 32
-    text_vocabulary: int = 0
-    text_length: int = 256
+    text_width: int = 0
     action_width: int = 0
     state_head_layer: int = -1
 
@@ -95,6 +93,7 @@ class WorldModelConfig:
         hint_noise: Standard deviation, as a share of the read speed, by which the start of the hint's roll-out is
             perturbed in training, so that the model learns when to distrust it.
         state: Lever 1, weight of the state supervision; 0 leaves it and its head out.
+        text_drop: Share of training clips whose text is dropped, for classifier-free guidance.
         consistency: Lever 2, weight of the consistency loss; 0 leaves it out.
         consistency_t_max: Noise time above which it is silent.
         max_step: Longest step of the prior, seconds.
@@ -111,6 +110,7 @@ class WorldModelConfig:
     hint_drop: float = 0.2
     hint_noise: float = 0.0
     state: float = 0.0
+    text_drop: float = 0.1
     consistency: float = 0.0
     consistency_t_max: float = 0.5
     max_step: float = 0.1

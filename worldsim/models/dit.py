@@ -46,9 +46,9 @@ class VideoDiT(nn.Module):
         self.to_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         if config.setup_features:
             self.setup = nn.Sequential(nn.Linear(config.setup_features, width), nn.GELU(), nn.Linear(width, width))
-        if config.text_vocabulary:
-            self.text = nn.Embedding(config.text_vocabulary, width, padding_idx=0)
-            self.text_position = nn.Parameter(0.02 * torch.randn(config.text_length, width))
+        if config.text_width:
+            # Without a bias, so that the zeros after a short text stay zero.
+            self.text = nn.Linear(config.text_width, width, bias=False)
         if config.action_width:
             self.action = nn.Linear(config.action_width * config.patch[0], width)
         self.blocks = nn.ModuleList(Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth))
@@ -183,11 +183,8 @@ class VideoDiT(nn.Module):
         parts = []
         if self.config.setup_features and condition.setup is not None:
             parts.append(self.setup(condition.setup))
-        if self.config.text_vocabulary and condition.text is not None:
-            length = condition.text.shape[1]
-            if length > self.config.text_length:
-                raise ValueError(f"text: must have at most {self.config.text_length} symbols, got {length}")
-            parts.append(self.text(condition.text) + self.text_position[:length])
+        if self.config.text_width and condition.text is not None:
+            parts.append(self.text(condition.text))
         return torch.cat(parts, dim=1) if parts else z.new_zeros(z.shape[0], 0, self.config.width)
 
     def _embed_actions(self, actions: Tensor, frames: int) -> Tensor:

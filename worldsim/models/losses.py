@@ -30,7 +30,8 @@ def consistency_energies(reading: Reading, foreseen: Trajectory, bodies: Bodies,
         agreement: (B,) Charbonnier distance between read and foreseen centres, in the body's own extents.
         permanence: (B,) squared difference between the shown and the whole area, as a share, where the prior has the
             body in view.
-        penetration: (B,) energy of violations.penetration; 0 where nothing can overlap.
+        penetration: (B,) energy of violations.penetration, scaled so that deep overlap counts with the square of its
+            share of the smallest moving body's extent; left out where nothing can overlap.
     """
     moving = [i for i, static in enumerate(bodies.static) if not static]
     size = bodies.size[..., moving, 0].clamp_min(1e-6)
@@ -43,7 +44,8 @@ def consistency_energies(reading: Reading, foreseen: Trajectory, bodies: Bodies,
     }
     if len(moving) > 1 or len(moving) < len(bodies.static):
         new = dataclasses.replace(read.frames(known, read.num_frames), presence=foreseen.presence[:, known:])
-        terms["penetration"] = violations.penetration(new, bodies, tau=_CORNER * float(size.min())).energy
+        energy = violations.penetration(new, bodies, tau=_CORNER * float(size.min())).energy
+        terms["penetration"] = _CORNER**2 * energy
     return terms
 
 

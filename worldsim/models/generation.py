@@ -1,0 +1,160 @@
+"""Sampling with a WorldModel: what it gives, its options, and long videos chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from worldsim.data.clip import to_uint8
+from worldsim.diffusion import classifier_free, sample
+from worldsim.models.inputs import Given
+from worldsim.models.steering import Guidance, steer
+from worldsim.models.world import World
+from worldsim.physics import LawParameters
+from worldsim.physics.trajectory import Trajectory, concatenate
+
+if TYPE_CHECKING:
+    from worldsim.models.world_model import WorldModel
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample.
+
+    Attributes:
+        seed: Of the starting noise.
+        steps: Of the sampler.
+        solver: "euler" or "heun".
+        hint: Whether the prior's hint is given; off, the same weights run without it.
+        law: In place of the Setups' law, such as a learned or a wrong one.
+        guidance: Lever 4; None leaves it out.
+        text_scale: Of classifier-free guidance by the text; 1 is plain conditional sampling.
+    """
+
+    seed: int = 0
+    steps: int = 10
+    solver: str = "euler"
+    hint: bool = True
+    law: LawParameters | None = None
+    guidance: Guidance | None = None
+    text_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What generate gives: in batches where a tensor came in, without the axis B where one video of pictures did.
+
+    Attributes:
+        video: (B, 3, T, H, W) tensor in [-1, 1], or (T, H, W, 3) uint8 array: context and new frames.
+        num_context: How many of them were given.
+        trajectory: (B, T, N) read from the video; None without Setups.
+        prior: (B, T, N) the prior's roll-out from the states read from the context; None without a hint.
+    """
+
+    video: Any
+    num_context: int
+    trajectory: Trajectory | None
+    prior: Trajectory | None
+
+    def first(self) -> Generation:
+        """The first of a batch, as pictures."""
+        trajectory, prior = (None if t is None else t.map(lambda x: x[0]) for t in (self.trajectory, self.prior))
+        return Generation(to_uint8(self.video[0]).cpu().numpy(), self.num_context, trajectory, prior)
+
+
+def join(chunks: Sequence[Generation], context: Tensor, trajectory: Trajectory | None) -> Generation:
+    """One Generation of context and chunks; the prior's part begins where it first spoke."""
+    video = torch.cat([context, *(chunk.video[:, :, chunk.num_context :] for chunk in chunks)], dim=2)
+    spoken = [chunk for chunk in chunks if chunk.prior is not None]
+    parts = [c.prior.frames(c.num_context if k else 0) for k, c in enumerate(spoken) if c.prior is not None]
+    prior = concatenate(parts, axis="time") if parts else None
+    return Generation(video, context.shape[2], trajectory, prior)
+
+
+def stream(
+    model: WorldModel,
+    given: Given,
+    num_frames: int,
+    sampling: Sampling,
+    texts: Sequence[str] | None = None,
+    actions: Tensor | None = None,
+) -> Iterator[Generation]:
+    """See WorldModel.stream."""
+    config = model.config
+    if num_frames < 1:
+        raise ValueError(f"num_frames: must be 1 or more, got {num_frames}")
+    shown, known = given.context, given.context.shape[2]
+    if actions is not None and actions.shape[1] != known + num_frames:
+        raise ValueError(
+            f"actions: must have a row for each of the {known} context and {num_frames} new frames, "
+            f"{known + num_frames} in all, got {actions.shape[1]}"
+        )
+    world = World.of(given.setups, shown.device) if given.setups else None
+    generator = torch.Generator().manual_seed(sampling.seed)
+    start: Trajectory | None = None
+    done, before = 0, known
+    while done < num_frames:
+        new = min(num_frames - done, config.clip_frames - known)
+        if not known:  # the opening: afterwards the prior takes over from the states read out of it
+            new = min(num_frames, max(config.context_lengths) or new)
+        begin = before + done - known
+        held = None if actions is None else actions[:, begin : begin + known + new]
+        chunk = _chunk(model, world, shown, new, generator, sampling, start, texts, held)
+        yield chunk
+        done += new
+        known = known or max(config.context_lengths)
+        shown = chunk.video[:, :, chunk.video.shape[2] - known :]
+        start = None if chunk.prior is None else chunk.prior.frames(chunk.prior.num_frames - 1)
+
+
+def _chunk(
+    model: WorldModel,
+    world: World | None,
+    context: Tensor,
+    num_frames: int,
+    generator: torch.Generator,
+    sampling: Sampling,
+    start: Trajectory | None,
+    texts: Sequence[str] | None,
+    actions: Tensor | None,
+) -> Generation:
+    known, tubelet = context.shape[2], model.config.dit.patch[0]
+    total = known + num_frames
+    padded = total + -total % tubelet
+    foreseen = None
+    if world is not None and known and (model.config.hint or sampling.guidance is not None):
+        foreseen = model.foresee(world, context, padded, law=sampling.law, start=start)
+    if actions is not None:
+        actions = torch.cat([actions, actions[:, -1:].expand(-1, padded - total, -1)], dim=1)
+    condition = model.condition(world, foreseen, texts=texts, actions=actions)
+    condition = condition if sampling.hint else condition.without_hint()
+    hooks = []
+    if sampling.guidance is not None and known:
+        if world is None or foreseen is None:
+            raise ValueError("guidance: needs a Setup, and context frames from which the prior's start is read")
+        hooks.append(steer(sampling.guidance, model.readout, world, foreseen, known, model.prior))
+    training = model.training
+    model.eval()
+    denoise = classifier_free(
+        lambda z, t: model.denoiser(z, t, condition),
+        lambda z, t: model.denoiser(z, t, condition.without_text()),
+        sampling.text_scale,
+    )
+    video = sample(
+        denoise,
+        context,
+        padded,
+        tubelet=tubelet,
+        steps=sampling.steps,
+        solver=sampling.solver,
+        hooks=hooks,
+        generator=generator,
+    )
+    model.train(training)
+    video = video[:, :, :total].clamp(-1, 1)
+    prior = None if foreseen is None else foreseen.frames(0, total)
+    return Generation(video, known, model.read(video, world), prior)
