@@ -16,7 +16,8 @@ from worldsim.captions.templates import DIRECTIONS, FIRST, LAST, NEXT, TEMPLATES
 _PIECE = re.compile(r"[a-z]+|\S")
 # Words of referring expressions and lists that stand in no template.
 _MORE = (
-    "a an and the large small larger smaller left right of on wall floor ramp table hoop room arm target walker board"
+    "a an and the large small left right leftmost rightmost second third fourth fifth of on "
+    "wall floor ramp incline table hoop room arm target walker board beam stand stop pendulum"
 )
 
 
