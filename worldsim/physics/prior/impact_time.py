@@ -14,7 +14,7 @@ from worldsim.physics.geometry import PairDistance
 from worldsim.physics.prior.contact import TOUCHING
 from worldsim.physics.prior.dynamics import advance
 from worldsim.physics.prior.shape_world import Rows, ShapeWorld, closing
-from worldsim.physics.prior.state import State
+from worldsim.physics.prior.state import State, put_rows
 
 # Parts of the time left at which distances are looked at: early ones see the other corner of a rocking box come down.
 _SAMPLES = (0.0, 1 / 64, 1 / 16, 1 / 4, 1 / 2, 3 / 4, 1.0)
@@ -40,6 +40,11 @@ class Pull(NamedTuple):
     def take(self, rows: Tensor) -> Pull:
         """That of some worlds."""
         return Pull(self.free[rows], self.spin_rate[rows], self.gravity[rows], self.rest_time)
+
+    def put(self, rows: Tensor | None, part: Pull) -> Pull:
+        """With the accelerations of some worlds replaced; all of them where rows is None."""
+        free, spin_rate = put_rows(self.free, rows, part.free), put_rows(self.spin_rate, rows, part.spin_rate)
+        return self._replace(free=free, spin_rate=spin_rate)
 
 
 def arrival(dtype: torch.dtype) -> float:

@@ -13,7 +13,7 @@ from worldsim.physics.prior.impact_time import Pull, arrival, rest_speed
 from worldsim.physics.prior.manifold import Manifold
 from worldsim.physics.prior.resting import Solver, central_path
 from worldsim.physics.prior.shape_world import ShapeWorld, approach, measured
-from worldsim.physics.prior.state import State
+from worldsim.physics.prior.state import State, put_rows
 
 # Approach in metres a second that counts as none.
 _STILL = 1e-6
@@ -117,14 +117,14 @@ class Collisions:
                 break
             if count < len(going):
                 few = going.nonzero()[:, 0]
-                whole, struck = put(whole, rows, state), put_rows(struck, rows, hit)
+                whole, struck = whole.put(rows, state), put_rows(struck, rows, hit)
                 rows = few if rows is None else rows[few]
                 scene, pull, chosen, hit = scene.take(few), pull.take(few), chosen[few], hit[few]
-                state, points = state.map(lambda t: t[few]), points.map(lambda t: t[few])  # noqa: B023
+                state, points = state.take(few), points.map(lambda t: t[few])  # noqa: B023
                 apart = PairDistance(*(part[few] for part in apart))
             state, pushed = self._strike(scene, state, apart, chosen, pull, None)
             hit = hit | pushed
-        return put(whole, rows, state), put_rows(struck, rows, hit)
+        return whole.put(rows, state), put_rows(struck, rows, hit)
 
     def _strike(
         self,
@@ -157,18 +157,6 @@ class Collisions:
             blows.append((points, reply.normal_impulse.detach()))
         pushed = (active & (reply.normal_impulse.detach() > 0)).to(jac.ends.dtype)
         return state, (pushed[..., None] * jac.ends).sum(1) > 0
-
-
-def put(whole: State, rows: Tensor | None, part: State) -> State:
-    """The state with some worlds replaced; all of them where rows is None."""
-    if rows is None:
-        return part
-    return State(*(tensor.index_copy(0, rows, new) for tensor, new in zip(whole, part, strict=True)))
-
-
-def put_rows(whole: Tensor, rows: Tensor | None, part: Tensor) -> Tensor:
-    """One tensor with some worlds replaced; all of them where rows is None."""
-    return part if rows is None else whole.index_copy(0, rows, part)
 
 
 @torch.no_grad()

@@ -7,6 +7,8 @@ that have not come to the end; under torch.compile, where no shape may depend on
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -24,12 +26,10 @@ from worldsim.physics.prior.shape_impact import (
     Collisions,
     normal_speed,
     point_jacobian,
-    put,
-    put_rows,
     resting_speed,
 )
 from worldsim.physics.prior.shape_world import ShapeWorld, measured, shape_world
-from worldsim.physics.prior.state import State
+from worldsim.physics.prior.state import State, put_rows
 from worldsim.physics.prior.touch import Touch, touch_of
 
 # Most moments of impact in a step; what is left of the step then passes without looking for further ones.
@@ -78,51 +78,39 @@ class ShapeStepper:
         whole, all_touched, rows, scene = state, touched, None, self.scene
         moments = min(self.rounds, _COMPILED_MOMENTS if compiling else _MOMENTS) if len(scene.first) else 0
         for _ in range(moments):
-            state, touched, wait = self._round(scene, state, touched, left, step, wrench)
-            left = left - wait
-            if compiling:
-                continue
+            now = _Moment(scene, state, self._free(scene, state, wrench), left, touched)
+            state, touched, left = self._round(now, step)
             going = left[:, 0] > 1e-9 * step
-            number = int(going.sum())
-            if number == 0:
+            if not compiling and not bool(going.any()):
                 break
-            if number < len(going):
-                few = going.nonzero()[:, 0]
-                whole, all_touched = put(whole, rows, state), put_rows(all_touched, rows, touched)
+            few = self._few(going)
+            if few is not None:
+                whole, all_touched = whole.put(rows, state), put_rows(all_touched, rows, touched)
                 rows = few if rows is None else rows[few]
-                scene, state = scene.take(few), state.map(lambda tensor: tensor[few])  # noqa: B023
-                left, touched = left[few], touched[few]
+                scene, state, left, touched = scene.take(few), state.take(few), left[few], touched[few]
                 wrench = None if wrench is None else wrench[few]
         else:
             pull = self._free(scene, state, wrench)
             state = scene.advance(state, pull.free, pull.spin_rate, left)
-        return Advanced(put(whole, rows, state), None, put_rows(all_touched, rows, touched))
+        return Advanced(whole.put(rows, state), None, put_rows(all_touched, rows, touched))
 
-    def _round(
-        self, scene: ShapeWorld, state: State, touched: Tensor, left: Tensor, step: float, wrench: Tensor | None
-    ) -> tuple[State, Tensor, Tensor]:
-        """Up to the next moment of impact: the state there, who has been touched, and the (B, 1) seconds till then."""
-        pull = self._free(scene, state, wrench)
+    def _few(self, wanted: Tensor) -> Tensor | None:
+        """The worlds of which a (B,) mask holds; None for all, also where no shape may depend on data."""
+        if torch.compiler.is_compiling() or self.log is not None:
+            return None
+        rows = wanted.nonzero()[:, 0]
+        return None if len(rows) == len(wanted) else rows
+
+    def _round(self, now: _Moment, step: float) -> tuple[State, Tensor, Tensor]:
+        """Up to the next moment of impact: the state there, who has been touched, and what is left of the step."""
         with torch.no_grad():
-            close = scene.touchable & (scene.clearance(state) < TOUCHING)
-        compiling = torch.compiler.is_compiling()
-        if compiling or bool(close.any()):
-            rows: Tensor | None = None
-            within, part, press, span, hits = scene, state, pull, left, touched
-            if not compiling:
-                rows = close.any(1).nonzero()[:, 0]
-                if len(rows) < len(close):
-                    within, part, press = scene.take(rows), state.map(lambda tensor: tensor[rows]), pull.take(rows)
-                    span, close, hits = left[rows], close[rows], touched[rows]
-                else:
-                    rows = None
-            part, hits, force, twist = self._contact(within, part, close, press, hits, span, step)
-            state, touched = put(state, rows, part), put_rows(touched, rows, hits)
-            if force is not None and twist is not None:
-                free, spin_rate = put_rows(pull.free, rows, force), put_rows(pull.spin_rate, rows, twist)
-                pull = pull._replace(free=free, spin_rate=spin_rate)
-        wait = time_to_impact(scene, state, pull, left)
-        return scene.advance(state, pull.free, pull.spin_rate, wait), touched, wait
+            close = now.scene.touchable & (now.scene.clearance(now.state) < TOUCHING)
+        if torch.compiler.is_compiling() or bool(close.any()):
+            rows = self._few(close.any(1))
+            now = now.put(rows, self._contact(now.take(rows), close if rows is None else close[rows], step))
+        wait = time_to_impact(now.scene, now.state, now.pull, now.left)
+        state = now.scene.advance(now.state, now.pull.free, now.pull.spin_rate, wait)
+        return state, now.touched, now.left - wait
 
     def _free(self, scene: ShapeWorld, state: State, wrench: Tensor | None) -> Pull:
         """Accelerations without contact."""
@@ -135,63 +123,81 @@ class ShapeStepper:
         free = gravity + wrench[..., :3] * scene.matter.inverse_mass[..., None]
         return Pull(free, twist, gravity, self.rest_time)
 
-    def _contact(
-        self,
-        scene: ShapeWorld,
-        state: State,
-        close: Tensor,
-        pull: Pull,
-        touched: Tensor,
-        left: Tensor,
-        step: float,
-    ) -> tuple[State, Tensor, Tensor | None, Tensor | None]:
-        """Collisions now, and the accelerations of bodies at rest on each other (None where nothing rests)."""
+    def _contact(self, now: _Moment, close: Tensor, step: float) -> _Moment:
+        """Collisions at this moment, and the accelerations of bodies at rest on each other."""
         compiling = torch.compiler.is_compiling()
         with torch.no_grad():
-            apart = measured(scene, state, close)
+            apart = measured(now.scene, now.state, close)
             near = close & (apart.distance < TOUCHING)
             if not compiling and not bool(near.any()):
-                return state, touched, None, None
-            points = self.manifold.points(scene, state, apart, near)
+                return now
+            points = self.manifold.points(now.scene, now.state, apart, near)
         blows: list[tuple[Points, Tensor]] | None = None if self.log is None else []
-        state, hit = self.collide(scene, state, apart, points, pull, blows)
+        state, hit = self.collide(now.scene, now.state, apart, points, now.pull, blows)
         for struck, impulse in blows or ():
             assert self.log is not None
-            self.log.append(touch_of(struck, state.position, step - left, impulse, None))
-        touched = touched | hit
+            self.log.append(touch_of(struck, state.position, step - now.left, impulse, None))
+        now = now._replace(state=state, touched=now.touched | hit)
         with torch.no_grad():
-            slow = normal_speed(points, state).abs() < resting_speed(points, pull)
-            rests = points.valid & (points.gap < TOUCHING) & slow
-            worlds = rests.any(1)
-        if not compiling and not bool(worlds.any()):
-            return state, touched, None, None
-        rows: Tensor | None = None
-        press = pull
-        if not compiling and self.log is None and not bool(worlds.all()):
-            rows = worlds.nonzero()[:, 0]
-            scene, press, near, left = scene.take(rows), pull.take(rows), near[rows], left[rows]
-            state_here = state.map(lambda tensor: tensor[rows])
-        else:
-            state_here = state
-        force, twist = self._support(scene, state_here, near, press, left, step)
-        return state, touched, put_rows(pull.free, rows, force), put_rows(pull.spin_rate, rows, twist)
+            rests = _resting(points, now).any(1)
+        if not compiling and not bool(rests.any()):
+            return now
+        rows = self._few(rests)
+        pull = self._support(now.take(rows), near if rows is None else near[rows], step)
+        return now._replace(pull=now.pull.put(rows, pull))
 
-    def _support(
-        self, scene: ShapeWorld, state: State, near: Tensor, pull: Pull, left: Tensor, step: float
-    ) -> tuple[Tensor, Tensor]:
+    def _support(self, now: _Moment, near: Tensor, step: float) -> Pull:
         """Accelerations over what is left of the step, those by contacts at rest included."""
+        scene, state, pull = now.scene, now.state, now.pull
         points = self.manifold.points(scene, state, measured(scene, state, near), near)
-        span = left.clamp_min(1e-7)[..., None]
+        span = now.left.clamp_min(1e-7)[..., None]
         drag = scene.matter.drag
         at = basis(span, None if drag is None else drag[..., None])
         velocity = (1.0 if at.chi is None else at.chi) * state.linear_velocity + at.phi * pull.free
         spin = state.angular_velocity + span * pull.spin_rate
-        slow = normal_speed(points, state).detach().abs() < resting_speed(points, pull)
-        active = points.valid & (points.gap.detach() < TOUCHING) & slow
         gap, span_points = points.gap, span[..., 0]
         target = torch.where(gap > 0, -gap / span_points, (-0.1 * gap / span_points).clamp_max(0.3))
         jac = point_jacobian(scene, state, points)
-        reply = central_path(points, jac, velocity, spin, target, active, self.solver)
+        reply = central_path(points, jac, velocity, spin, target, _resting(points, now), self.solver)
         if self.log is not None:
-            self.log.append(touch_of(points, state.position, step - left, reply.normal_impulse, span_points))
-        return pull.free + reply.velocity / at.phi, pull.spin_rate + reply.spin / span
+            start = step - now.left
+            self.log.append(touch_of(points, state.position, start, reply.normal_impulse, span_points))
+        return pull._replace(free=pull.free + reply.velocity / at.phi, spin_rate=pull.spin_rate + reply.spin / span)
+
+
+class _Moment(NamedTuple):
+    """Worlds at some moment of a step.
+
+    Attributes:
+        scene: The worlds.
+        state: Theirs.
+        pull: Accelerations.
+        left: (B, 1) seconds of the step that are left.
+        touched: (B, N) who took part in an impact until now.
+    """
+
+    scene: ShapeWorld
+    state: State
+    pull: Pull
+    left: Tensor
+    touched: Tensor
+
+    def take(self, rows: Tensor | None) -> _Moment:
+        """Some of the worlds; all where rows is None."""
+        if rows is None:
+            return self
+        parts = (self.scene.take(rows), self.state.take(rows), self.pull.take(rows))
+        return _Moment(*parts, self.left[rows], self.touched[rows])
+
+    def put(self, rows: Tensor | None, part: _Moment) -> _Moment:
+        """With what contact changes in some worlds."""
+        touched = put_rows(self.touched, rows, part.touched)
+        return self._replace(
+            state=self.state.put(rows, part.state), pull=self.pull.put(rows, part.pull), touched=touched
+        )
+
+
+def _resting(points: Points, now: _Moment) -> Tensor:
+    """(B, C) points that touch and neither part nor approach faster than what counts as rest."""
+    slow = normal_speed(points, now.state).detach().abs() < resting_speed(points, now.pull)
+    return points.valid & (points.gap.detach() < TOUCHING) & slow

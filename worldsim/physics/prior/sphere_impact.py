@@ -29,6 +29,10 @@ class Free:
     a: Tensor
     spin_rate: Tensor
 
+    def take(self, rows: Tensor) -> Free:
+        """Of some worlds."""
+        return Free(self.a[rows], self.spin_rate[rows])
+
 
 @dataclass(frozen=True)
 class Struck:

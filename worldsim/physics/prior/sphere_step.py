@@ -18,9 +18,23 @@ from worldsim.physics.prior.matter import Matter, pair_mean
 from worldsim.physics.prior.resting import Solver, central_path
 from worldsim.physics.prior.rollout import Advanced
 from worldsim.physics.prior.sphere_impact import Free, Struck, refine, strike
-from worldsim.physics.prior.spheres import Arcs, Encounters, SphereWorld, end_of_step, next_encounters, sphere_world
-from worldsim.physics.prior.state import State
+from worldsim.physics.prior.spheres import (
+    Arcs,
+    Encounters,
+    SphereWorld,
+    end_of_step,
+    may_meet,
+    next_encounters,
+    put_arcs,
+    sphere_world,
+    take_arcs,
+    take_worlds,
+)
+from worldsim.physics.prior.state import State, put_rows
 from worldsim.physics.prior.touch import Touch, touch_of
+
+# Share of the worlds above which it does not pay to go on with those alone.
+_MANY = 0.6
 
 
 class SphereStepper:
@@ -42,6 +56,7 @@ class SphereStepper:
         self.matter, self.solver, self.rounds, self.rest_time = matter, solver, rounds, rest_time
         self._planar = bodies.planar
         self.log: list[Touch] | None = None
+        self._pushed = False
         order = self.world.spheres
         self._all = order == list(range(bodies.num_bodies))
         self._inverse_mass = self.world.constants[:, : len(order), 3:4]
@@ -62,36 +77,67 @@ class SphereStepper:
         world = self.world
         zero = torch.zeros_like(state.position)
         pull, twist = world.gravity, zero
+        self._pushed = wrench is not None
         if wrench is not None:
             pull = pull + wrench[..., :3] * self._inverse_mass
             twist = wrench[..., 3:] * self._inverse_inertia
         free = Free(pull, twist)
         arcs = Arcs(state.position, state.linear_velocity, pull, zero, state.angular_velocity, twist)
+        if torch.compiler.is_compiling() or self.log is not None:
+            arcs, touched = self._events(world, arcs, free, step)
+        else:
+            rows = may_meet(arcs, world, step).nonzero()[:, 0]
+            if len(rows) > _MANY * len(zero):
+                arcs, touched = self._events(world, arcs, free, step)
+            else:  # in a folded batch of short frames most worlds see nothing but free flight
+                touched = torch.zeros_like(zero[..., 0], dtype=torch.bool)
+                if len(rows):
+                    few = take_arcs(arcs, rows)
+                    part, hit = self._events(take_worlds(world, rows), few, free.take(rows), step)
+                    arcs, touched = put_arcs(arcs, rows, part), touched.index_copy(0, rows, hit)
+        x, v, turn, spin = end_of_step(arcs, world, step)
+        return Advanced(State(x, state.orientation, v, spin), turn, touched)
+
+    def _events(self, world: SphereWorld, arcs: Arcs, free: Free, step: float) -> tuple[Arcs, Tensor]:
+        """The flights after all contacts and impacts of a step, and who took part in one."""
         compiling = torch.compiler.is_compiling()
         meet = next_encounters(arcs, world, None, step, self.rest_time)
         supported = compiling
         assert meet.pressed is not None
         if compiling or bool(meet.pressed.any()):
-            arcs, supported = self._carry(arcs, meet.pressed, step), True
+            arcs, supported = self._carry(world, arcs, meet.pressed, step), True
             meet = next_encounters(arcs, world, None, step)
-        last: Tensor | None = None
-        touched: Tensor | None = None
+        last = torch.zeros_like(meet.time)
+        touched = torch.zeros_like(meet.active)
+        whole, struck_ones, rows = arcs, touched, None
         for k in range(self.rounds):
-            if not compiling and not bool(meet.active.any()):
-                break
-            if supported or wrench is not None or world.drag is not None:
+            if not compiling:
+                active = meet.active.any(1)
+                count = int(active.sum())
+                if count == 0:
+                    break
+                if count < _MANY * len(active) and self.log is None:  # go on with those worlds alone
+                    few = active.nonzero()[:, 0]
+                    whole, struck_ones = put_arcs(whole, rows, arcs), put_rows(struck_ones, rows, touched)
+                    rows = few if rows is None else rows[few]
+                    world, arcs, free, meet = (
+                        take_worlds(world, few),
+                        take_arcs(arcs, few),
+                        free.take(few),
+                        meet.take(few),
+                    )
+                    last, touched = last[few], touched[few]
+            if supported or world.drag is not None or self._pushed:
                 meet = refine(arcs, world, meet, step)
             struck = strike(arcs, world, meet, free, step, self.rest_time, supported)
             arcs, supported = struck.arcs, struck.supported
-            last = torch.where(meet.active, meet.time, 0.0 if last is None else last)
+            last = torch.where(meet.active, meet.time, last)
             if self.log is not None:
                 self.log.append(self._record(arcs, meet, struck))
-            touched = meet.active if touched is None else touched | meet.active
+            touched = touched | meet.active
             if k + 1 < self.rounds:
                 meet = next_encounters(arcs, world, last, step)
-        x, v, turn, spin = end_of_step(arcs, world, step)
-        touched = torch.zeros_like(meet.active) if touched is None else touched
-        return Advanced(State(x, state.orientation, v, spin), turn, touched)
+        return put_arcs(whole, rows, arcs), put_rows(struck_ones, rows, touched)
 
     def enter(self, state: State) -> State:
         """The spheres' part of a state of all bodies."""
@@ -109,20 +155,15 @@ class SphereStepper:
         planes = start[:, None, self.world.planes].expand(-1, moving.shape[1], -1, -1)
         return torch.cat([moving, planes], 2)[:, :, index]
 
-    def _carry(self, arcs: Arcs, pressed: Tensor, step: float) -> Arcs:
+    def _carry(self, world: SphereWorld, arcs: Arcs, pressed: Tensor, step: float) -> Arcs:
         """Support in those worlds alone in which something rests: in a folded batch of frames they are few."""
         if torch.compiler.is_compiling() or self.log is not None:
-            return self._support(self.world, arcs, pressed, step)
+            return self._support(world, arcs, pressed, step)
         rows = pressed.flatten(1).any(1).nonzero()[:, 0]
         if len(rows) == len(pressed):
-            return self._support(self.world, arcs, pressed, step)
-        some = Arcs(*(value[rows] for value in vars(arcs).values()))
-        held = self._support(_take_worlds(self.world, rows), some, pressed[rows], step)
-        return replace(
-            arcs,
-            a=arcs.a.index_copy(0, rows, held.a),
-            spin_rate=arcs.spin_rate.index_copy(0, rows, held.spin_rate),
-        )
+            return self._support(world, arcs, pressed, step)
+        held = self._support(take_worlds(world, rows), take_arcs(arcs, rows), pressed[rows], step)
+        return replace(arcs, a=put_rows(arcs.a, rows, held.a), spin_rate=put_rows(arcs.spin_rate, rows, held.spin_rate))
 
     def _support(self, world: SphereWorld, arcs: Arcs, pressed: Tensor, step: float) -> Arcs:
         """Add the constant accelerations by which pairs that rest on each other carry and rub each other."""
@@ -205,16 +246,3 @@ class SphereStepper:
             valid=valid,
         )
         return points.nearest(6 * num_spheres)
-
-
-def _take_worlds(world: SphereWorld, rows: Tensor) -> SphereWorld:
-    """Some worlds of a batch, for their contacts at rest."""
-    return replace(
-        world,
-        constants=world.constants[rows],
-        offset=world.offset[rows],
-        gravity=world.gravity[rows],
-        drag=None if world.drag is None else world.drag[rows],
-        touchable=world.touchable if world.touchable.shape[0] == 1 else world.touchable[rows],
-        bounce=world.bounce[rows],
-    )

@@ -5,7 +5,7 @@ Nothing here is differentiated; worldsim.physics.prior.sphere_impact makes the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from worldsim.physics.geometry import collision_pairs
 from worldsim.physics.prior.contact import TOUCHING
 from worldsim.physics.prior.flight import basis, travel
 from worldsim.physics.prior.matter import Matter
+from worldsim.physics.prior.state import put_rows
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,30 @@ class Encounters:
     partner: Tensor
     pressed: Tensor | None = None
 
+    def take(self, rows: Tensor) -> Encounters:
+        """Of some worlds."""
+        pressed = None if self.pressed is None else self.pressed[rows]
+        return Encounters(self.active[rows], self.time[rows], self.partner[rows], pressed)
+
 
 def slops(dtype: torch.dtype) -> tuple[float, float]:
     """Metres of overlap and metres a second of approach that count as none: what rounding makes of a resting body."""
     return (1e-9, 1e-8) if dtype == torch.float64 else (2e-6, 2e-5)
+
+
+@torch.no_grad()
+def may_meet(arcs: Arcs, world: SphereWorld, step: float) -> Tensor:
+    """(B,) worlds in which something may touch within the step: whose balls around whole flights overlap."""
+    x = arcs.x
+    # Drag only shortens the way.
+    reach = step * (arcs.v.norm(dim=-1) + 0.5 * step * arcs.a.norm(dim=-1)) + world.radius + TOUCHING
+    square = x.square().sum(-1)
+    apart = square[:, :, None] + square[:, None, :] - 2 * (x @ x.mT)
+    # The difference of squares is good to a few roundings of the squares themselves.
+    rounding = 16 * torch.finfo(x.dtype).eps * square.amax(-1)[:, None, None]
+    near = apart - rounding < (reach[:, :, None] + reach[:, None, :]).square()
+    low = x @ world.normal.mT - world.offset[:, None] < reach[..., None]
+    return (torch.cat([near, low], -1) & world.touchable).flatten(1).any(1)
 
 
 @torch.no_grad()
@@ -220,3 +241,27 @@ def end_of_step(arcs: Arcs, world: SphereWorld, step: float) -> tuple[Tensor, Te
 
 def _column(value: Tensor | None) -> Tensor | None:
     return None if value is None else value[..., None]
+
+
+def take_arcs(arcs: Arcs, rows: Tensor) -> Arcs:
+    """The flights of some worlds."""
+    return Arcs(*(value[rows] for value in vars(arcs).values()))
+
+
+def put_arcs(whole: Arcs, rows: Tensor | None, part: Arcs) -> Arcs:
+    """Flights with those of some worlds replaced; all of them where rows is None."""
+    pairs = zip(vars(whole).values(), vars(part).values(), strict=True)
+    return Arcs(*(new if old is new else put_rows(old, rows, new) for old, new in pairs))
+
+
+def take_worlds(world: SphereWorld, rows: Tensor) -> SphereWorld:
+    """Some worlds of a batch."""
+    return replace(
+        world,
+        constants=world.constants[rows],
+        offset=world.offset[rows],
+        gravity=world.gravity[rows],
+        drag=None if world.drag is None else world.drag[rows],
+        touchable=world.touchable if world.touchable.shape[0] == 1 else world.touchable[rows],
+        bounce=world.bounce[rows],
+    )

@@ -28,6 +28,14 @@ class State(NamedTuple):
         """Apply a function to every tensor."""
         return State(*(function(tensor) for tensor in self))
 
+    def take(self, rows: Tensor) -> State:
+        """Some of the worlds."""
+        return State(*(tensor[rows] for tensor in self))
+
+    def put(self, rows: Tensor | None, part: State) -> State:
+        """With some worlds replaced; all of them where rows is None."""
+        return State(*(put_rows(tensor, rows, new) for tensor, new in zip(self, part, strict=True)))
+
     @staticmethod
     def of(trajectory: Trajectory, frame: int) -> State:
         """One frame of a (B, T, N, ...) trajectory."""
@@ -38,3 +46,8 @@ class State(NamedTuple):
             trajectory.angular_velocity,
         )
         return State(*(tensor[:, frame] for tensor in vectors))
+
+
+def put_rows(whole: Tensor, rows: Tensor | None, part: Tensor) -> Tensor:
+    """A (B, ...) tensor with some worlds replaced; all of them where rows is None."""
+    return part if rows is None else whole.index_copy(0, rows, part)
