@@ -124,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a few steps of the smallest case")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--worlds", type=int, nargs="+", default=[64, 1024])
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -141,7 +142,7 @@ def main() -> None:
         print(json.dumps(measure(4, 4, 6, 1, True)))
         return
     for num_spheres in (4, 16):
-        for batch in (64, 1024):
+        for batch in arguments.worlds:
             for frames in (100, 12):
                 print(json.dumps(measure(num_spheres, batch, frames, arguments.repeats, False)), flush=True)
 

@@ -63,7 +63,7 @@ def test_gradients_are_finite_in_heaps(kinds, planar, dtype):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("kinds", "planar"), CASES)
-def test_gradients_are_finite_in_10_000_heaps(kinds, planar):
-    for seed in range(20):
-        _gradients_are_finite(kinds, planar, 100, seed=100 + seed, dtype=torch.float32, frames=6)
+def test_gradients_are_finite_in_10_000_heaps(kinds, planar, seed):
+    _gradients_are_finite(kinds, planar, 250, seed=100 + seed, dtype=torch.float32, frames=2)

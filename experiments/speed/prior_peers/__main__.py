@@ -1,6 +1,6 @@
 """Speed of the prior beside other differentiable engines, at equal position error, gradient error printed beside it.
 
-    python experiments/speed/prior_peers                  # everything; minutes, on a quiet machine
+    python experiments/speed/prior_peers                  # everything; about 20 minutes, on a quiet machine
     python experiments/speed/prior_peers --only accuracy  # errors and time steps alone, on any machine
     python experiments/speed/prior_peers --only timing    # with the time steps found before; also first, others
 
@@ -8,7 +8,9 @@ Task (task.py): bodies thrown into a tray of five planes, half a second, no fric
 differentiated by start positions and velocities. Each engine takes the largest time step of a ladder whose end
 positions in the sampled worlds are off by no more than BOUND on average (truth.py), or the most accurate one
 where none is. Then all engines of a cell are compiled and warmed up, and run in turns. Peers are timed over the first
-steps of the roll-out only, where it is long: their cost is per step. See REQUIREMENTS for what is installed where.
+steps of the roll-out only, where it is long: their cost is per step. Each engine has a budget of seconds for a task, a
+third of it for errors and a third for each number of worlds, compilation included; what it does not reach in that time
+is said to be over budget. See REQUIREMENTS in environments.py for what is installed where.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environments import Peer, Unavailable
+from environments import OverBudget, Peer, Unavailable
 from report import write
 from task import DURATION, TASKS, draw
 
@@ -45,7 +47,7 @@ ENGINES = (
 PEER_STEPS = (100, 250, 500, 1000, 2500, 5000)
 LADDERS: dict[tuple[str, str], tuple[int, ...]] = {
     ("worldsim", "sphere"): (1, 3, 6, 10, 15, 30),
-    ("worldsim", "box"): (10, 15, 30, 60, 120),
+    ("worldsim", "box"): (1, 3, 6, 10, 15, 30, 60, 120),
     ("worldsim-default", "sphere"): (30,),  # 1/60 s
     ("worldsim-default", "box"): (120,),  # 1/240 s
     ("newton", "sphere"): PEER_STEPS[:-1],  # keeps a state and a contact buffer a step
@@ -53,7 +55,7 @@ LADDERS: dict[tuple[str, str], tuple[int, ...]] = {
 }
 TUNINGS = {"worldsim": (0.0,), "worldsim-default": (0.0,), "brax-spring": (0.1, 0.0), "brax-positional": (0.0,)}
 OTHERS = {
-    "Roll-out and one-step defects": ["prior.py"],
+    "Roll-out and one-step defects": ["prior.py", "--worlds", "64", "--repeats", "7"],
     "Humanoid step from torch": ["mujoco_step.py", "--repeats", "25"],
     "Rasteriser": ["raster.py"],
 }
@@ -64,16 +66,41 @@ TIMED = {"mujoco": {64: 10, 1024: 2}, "worldsim": WHOLE, "worldsim-default": WHO
 TIMED_ELSE = {64: 100, 1024: 20}
 
 
+class Allowance:
+    """Seconds that an engine may still use; the clock stands still while others have their turn."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._used, self._since = seconds, 0.0, time.monotonic()
+
+    def spent(self) -> float:
+        """Seconds used in turns that are over."""
+        return self._used
+
+    def left(self) -> float:
+        """Seconds of this turn that are left; below zero where they are overdrawn."""
+        return self._seconds - self._used - (time.monotonic() - self._since)
+
+    def pause(self) -> float:
+        """End the turn; the seconds used until now."""
+        self._used += time.monotonic() - self._since
+        return self._used
+
+    def go(self) -> None:
+        """Begin a turn."""
+        self._since = time.monotonic()
+
+
 class Study:
     """Results by engine and task, kept in one JSON file as they come."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.envs, self.file = Path(arguments.envs).expanduser(), Path(arguments.out) / "prior_speed.json"
         self.arguments = arguments
-        self.deadline = time.monotonic() + arguments.budget
+        self.share = arguments.budget / 3
         self.results: dict[str, Any] = {"bound": BOUND, "accuracy": {}, "timing": [], "first": {}, "versions": {}}
         if self.file.exists() and arguments.only:
             self.results |= json.loads(self.file.read_text())  # parts that are not run anew are kept
+        self.results["budget"] = arguments.budget
         self.truths: dict[str, Any] = {}
 
     def save(self) -> None:
@@ -98,6 +125,8 @@ class Study:
     def accuracy(self, name: str) -> None:
         """The ladder of one engine on every task, and the gradient error at the step it gets."""
         entry = self.results["accuracy"].setdefault(name, {})
+        for task in self.arguments.tasks:
+            self.truth(task)
         try:
             peer = Peer(name, self.envs)
         except Unavailable as reason:
@@ -116,27 +145,38 @@ class Study:
     def _ladder(self, peer: Peer, task: str) -> dict[str, Any]:
         truth = self.truth(task)
         worlds = [int(k) for k in truth["worlds"]]
-        rungs = []
+        rungs: list[dict[str, Any]] = []
         chosen: dict[str, Any] | None = None
+        cut = False
+        allowance = Allowance(self.share)
+        tunings = TUNINGS.get(peer.name, SPRINGS)
         for steps in LADDERS.get((peer.name, TASKS[task].shape), PEER_STEPS):
-            for tuning in TUNINGS.get(peer.name, SPRINGS):
+            for tuning in tunings:
                 setting = {"task": task, "worlds": worlds, "dt": DURATION / steps, "steps": steps, "tuning": tuning}
-                end = self._array(peer, "final", **setting)
+                try:  # the rest of the time is the gradient's
+                    end = self._array(peer, "final", allowance.left() - self.share / 3, **setting)
+                except OverBudget:
+                    cut = True
+                    break
                 error = float(np.linalg.norm(end - truth["position"], axis=-1).mean())
                 rungs.append({"steps": steps, "tuning": tuning, "position_error": error})
-            best = min(rungs[-len(TUNINGS.get(peer.name, SPRINGS)) :], key=lambda rung: _finite(rung["position_error"]))
+            if cut:
+                break
+            best = min(rungs[-len(tunings) :], key=lambda rung: _finite(rung["position_error"]))
             if best["position_error"] <= BOUND:
                 chosen = best
                 break
+        if not rungs:
+            raise Unavailable(f"over budget: no end positions in {self.share * 2 / 3:.0f} s")
         reached = chosen is not None
         chosen = chosen or min(rungs, key=lambda rung: _finite(rung["position_error"]))
         result = {**chosen, "dt": DURATION / chosen["steps"], "reached": reached, "rungs": rungs}
-        result |= {"gradient_error": None}
+        result |= {"gradient_error": None, "ladder_cut": cut}
         if peer.name == "mujoco" and TASKS[task].count > 4:
             worlds = worlds[:1]  # minutes a world
         setting = {"task": task, "worlds": worlds, "dt": result["dt"], "steps": chosen["steps"]}
         try:
-            found = self._array(peer, "gradient", tuning=chosen["tuning"], **setting)
+            found = self._array(peer, "gradient", allowance.left(), tuning=chosen["tuning"], **setting)
         except Unavailable as reason:
             return {**result, "gradient_unavailable": str(reason)}
         exact, places = truth["gradient"][: len(worlds)], truth["coordinates"][: len(worlds)]
@@ -144,23 +184,25 @@ class Study:
         off = np.linalg.norm(picked - exact, axis=1) / np.linalg.norm(exact, axis=1)
         return {**result, "gradient_error": float(np.median(off)), "gradient_errors": off.tolist()}
 
-    def _array(self, peer: Peer, op: str, **arguments: Any) -> Any:
+    def _array(self, peer: Peer, op: str, seconds: float, **arguments: Any) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             out = str(Path(folder) / "array.npy")
-            peer.ask(op, out=out, **arguments)
+            peer.ask(op, seconds, out=out, **arguments)
             return np.load(out)
 
     def first(self, name: str) -> None:
         """Time to the first gradient of 64 worlds of 4 spheres, 100 steps of 5 ms, nothing compiled before."""
-        if name in self.results["first"] or time.monotonic() > self.deadline:
-            return
         steps = 30 if name.startswith("worldsim") else 100
         tuning = TUNINGS.get(name, SPRINGS)[0]
         try:
             peer = Peer(name, self.envs, cold=True)
-            seconds = peer.ask("first", task="spheres4", worlds=64, dt=DURATION / steps, steps=steps, tuning=tuning)
-            peer.close()
-            self.results["first"][name] = seconds
+            setting = {"task": "spheres4", "worlds": 64, "dt": DURATION / steps, "steps": steps, "tuning": tuning}
+            try:
+                self.results["first"][name] = peer.ask("first", self.arguments.budget, **setting)
+            finally:
+                peer.close()
+        except OverBudget:
+            self.results["first"][name] = f"above {self.arguments.budget:.0f}"
         except Unavailable as reason:
             self.results["first"][name] = str(reason)
         print("first gradient", name, self.results["first"][name], flush=True)
@@ -180,35 +222,41 @@ class Study:
     def cell(self, task: str, worlds: int) -> None:
         """Time all engines on one task with one number of worlds, in turns."""
         rows: dict[str, dict[str, Any]] = {}
-        peers: dict[str, Peer] = {}
+        peers: dict[str, tuple[Peer, Allowance]] = {}
         for name in self.arguments.engines:
             chosen = self.results["accuracy"].get(name, {}).get(task)
-            row: dict[str, Any] = {"engine": name, "task": task, "worlds": worlds}
             if chosen is None or "unavailable" in chosen:
                 continue
-            if time.monotonic() > self.deadline:
-                rows[name] = {**row, "missing": "time budget spent"}
-                continue
             steps = min(chosen["steps"], TIMED.get(name, TIMED_ELSE)[worlds])
-            row |= {"dt": chosen["dt"], "steps": chosen["steps"], "timed_steps": steps, "forward": [], "gradient": []}
+            row: dict[str, Any] = {"engine": name, "task": task, "worlds": worlds, "dt": chosen["dt"]}
+            row |= {"steps": chosen["steps"], "timed_steps": steps, "forward": [], "gradient": []}
             rows[name] = row
+            allowance = Allowance(self.share)
             try:
-                peers[name] = Peer(name, self.envs)
+                peer = Peer(name, self.envs)
+                peers[name] = peer, allowance
                 setting = {"task": task, "worlds": worlds, "dt": chosen["dt"], "steps": steps}
-                begin = time.monotonic()
-                peers[name].ask("prepare", key="k", tuning=chosen["tuning"], **setting)
-                row["prepared"] = time.monotonic() - begin
+                peer.ask("prepare", allowance.left(), key="k", tuning=chosen["tuning"], **setting)
+                row["prepared"] = allowance.pause()
             except Unavailable as reason:
                 row["missing"] = str(reason)
-                peers.pop(name).close()
+                if name in peers:
+                    peers.pop(name)[0].close()
         for _ in range(self.arguments.repeats):
-            for name, peer in peers.items():
-                spent = sum(rows[name]["forward"]) + sum(rows[name]["gradient"])
-                if rows[name]["forward"] and spent > self.arguments.cell_seconds:
+            for name in list(peers):
+                peer, allowance = peers[name]
+                if rows[name]["gradient"] and allowance.spent() > self.share / 2:
                     continue
-                for what in ("forward", "gradient"):
-                    rows[name][what].append(peer.ask("run", key="k", what=what))
-        for name, peer in peers.items():
+                allowance.go()
+                try:
+                    for what in ("forward", "gradient"):
+                        rows[name][what].append(peer.ask("run", allowance.left(), key="k", what=what))
+                except Unavailable as reason:
+                    if not rows[name]["gradient"]:
+                        rows[name]["missing"] = str(reason)
+                    peers.pop(name)[0].close()
+                allowance.pause()
+        for name, (peer, _) in peers.items():
             rows[name]["peak_gib"] = peer.ask("peak")
             peer.close()
         timing = self.results["timing"]
@@ -232,8 +280,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--worlds", nargs="+", type=int, default=[64, 1024], choices=(64, 1024))
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--cell-seconds", type=float, default=15.0, help="an engine repeats no more after so long")
-    parser.add_argument("--budget", type=float, default=3600.0, help="seconds after which nothing new is timed")
+    parser.add_argument("--budget", type=float, default=90.0, help="seconds for each engine and task, compiling too")
     arguments = parser.parse_args()
     study = Study(arguments)
     parts = [arguments.only] if arguments.only else ["accuracy", "timing", "first", "others"]

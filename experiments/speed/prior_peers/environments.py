@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,10 @@ REQUIREMENTS = {
 
 class Unavailable(RuntimeError):
     """A peer that cannot be run, with the reason."""
+
+
+class OverBudget(Unavailable):
+    """An answer that did not come within its time; the engine's process has been ended."""
 
 
 def interpreter(peer: str, folder: Path) -> Path:
@@ -56,12 +61,15 @@ class Peer:
     """
 
     def __init__(self, name: str, folder: Path, cold: bool = False) -> None:
-        self.name = name
+        self.name, self._folder = name, folder
         self._cold = tempfile.mkdtemp() if cold else None
-        cache = self._cold or str(folder / f"compiled-{name.split('-')[0]}")
+        self._begin()
+
+    def _begin(self) -> None:
+        cache = self._cold or str(self._folder / f"compiled-{self.name.split('-')[0]}")
         environment = {**os.environ, "PEER_CACHE": cache, "PYTHONWARNINGS": "ignore"}
         self._process = subprocess.Popen(
-            [str(interpreter(name, folder)), str(HERE / "worker.py"), name],
+            [str(interpreter(self.name, self._folder)), str(HERE / "worker.py"), self.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -70,18 +78,33 @@ class Peer:
         )
         self.versions: dict[str, str] = self._answer()
 
-    def ask(self, op: str, **arguments: Any) -> Any:
-        """Have the worker do something and wait for the answer.
+    def ask(self, op: str, seconds: float | None = None, **arguments: Any) -> Any:
+        """Have the worker do something and wait for the answer; a process that has ended is started anew.
+
+        Args:
+            op: What to do.
+            seconds: Most time to wait; None for any.
+            arguments: Of the op.
 
         Raises:
             Unavailable: With the last lines of the error.
+            OverBudget: Where the answer does not come in time.
         """
+        if seconds is not None and seconds <= 0:
+            raise OverBudget("over budget")
+        if self._process.poll() is not None:
+            self._begin()
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"op": op, **arguments}) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise Unavailable("process ended (out of memory?)") from None
+        # Answers are lines, one to a question, so that nothing waits in the text buffer when a question is put.
+        if seconds is not None and not select.select([self._process.stdout], [], [], seconds)[0]:
+            self._process.kill()
+            self._process.wait()
+            raise OverBudget("over budget")
         return self._answer()
 
     def _answer(self) -> Any:

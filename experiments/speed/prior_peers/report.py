@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ def write(results: dict[str, Any], file: Path) -> None:
         "event-exact solution in float64 (gradient: central differences of it; relative error, median over worlds). "
         "Speed is simulated world-seconds a second, median of interleaved repeats with minimum and maximum, "
         "compilation and warm-up left out. Where the roll-out has more steps than were timed, the first ones were: "
-        "before most impacts, which favours engines whose cost grows with contacts (MuJoCo, Newton).",
+        "before most impacts, which favours engines whose cost grows with contacts (MuJoCo, Newton). Each engine has "
+        f"{results['budget']:.0f} s for a task, a third for errors and a third for each number of worlds, compilation "
+        "included: over budget means that this was not enough, ** that it ended the ladder of time steps.",
         "",
     ]
     if machine:
@@ -61,7 +64,7 @@ def _table(results: dict[str, Any], task: str, worlds: int, rows: list[dict[str,
     ]
     for row in rows:
         found = results["accuracy"][row["engine"]][task]
-        step = f"{1e3 * found['dt']:.3g} ms{'' if found['reached'] else '*'}"
+        step = f"{1e3 * found['dt']:.3g} ms{'' if found['reached'] else '**' if found.get('ladder_cut') else '*'}"
         errors = f"{1e3 * found['position_error']:.2g} mm | {_percent(found)}"
         if "missing" in row:
             lines.append(f"| {row['engine']} | {step} | {errors} | not run: {row['missing']} | | |")
@@ -100,5 +103,29 @@ def _absent(results: dict[str, Any], task: str) -> list[str]:
 def _extra(results: dict[str, Any]) -> list[str]:
     lines = []
     for title, text in results.get("other", {}).items():
-        lines += ["", f"## {title}", "", "```", *text.strip().splitlines(), "```"]
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            *(_defects(text) if "defects" in title else ["```", *text.splitlines(), "```"]),
+        ]
     return lines
+
+
+def _defects(text: str) -> list[str]:
+    """The lines of prior.py as a table."""
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith('{"spheres"')]
+    lines = [
+        "Simulated seconds a second with gradient, one thread, best of the repeats (`experiments/speed/prior.py`); the "
+        "bar is a ratio of 5. First gradient: seconds in this process, imports left out.",
+        "",
+        "| spheres | worlds | frame | roll-out | one-step defects | ratio | first gradient |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        slow, fast = row["sim_s_per_s_gradient"], row["sim_s_per_s_defects_gradient"]
+        cells = (row["spheres"], row["worlds"], f"{500 / row['frames']:.3g} ms", f"{slow:.3g}", f"{fast:.3g}")
+        lines.append(
+            f"| {' | '.join(str(cell) for cell in cells)} | {fast / slow:.2g} | {row['first_gradient_s']:.2g} |"
+        )
+    return lines if rows else ["```", text.strip(), "```"]
