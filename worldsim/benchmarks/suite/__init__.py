@@ -18,6 +18,7 @@ from worldsim.benchmarks.suite.leaderboard import (
     write_leaderboard,
 )
 from worldsim.benchmarks.suite.manifest import Case, Manifest, draw_case, list_suites, load_manifest, scene_hash
+from worldsim.benchmarks.suite.report import suite_report
 from worldsim.benchmarks.suite.run import Clip, SuiteConfig, finished_models, run_suite, settings_of
 
 __all__ = [
@@ -44,5 +45,6 @@ __all__ = [
     "scene_hash",
     "settings_of",
     "sorted_rows",
+    "suite_report",
     "write_leaderboard",
 ]

@@ -37,7 +37,7 @@ class OtherEngine:
             take = get_engine(self.name).simulate(truth.scene, render=False)
         except (ValueError, NotImplementedError) as error:
             raise Unanswered(f"{self.name} does not play this scene: {error}") from error
-        drawn = get_engine(truth.engine).render(truth.scene, take.trajectory, preset=question.preset)
+        drawn = get_engine(truth.engine).render(truth.scene, take.trajectory)
         return drawn.video[question.context :]
 
 

@@ -18,15 +18,6 @@ def is_world_model(model: Any) -> bool:
     return module is not None and isinstance(model, module.WorldModel)
 
 
-def load_checkpoint_generator(name_or_folder: str, arguments: dict[str, Any]) -> CheckpointGenerator:
-    """A shipped name, or a folder."""
-    from worldsim.models.pretrained import from_pretrained
-
-    if Path(name_or_folder).exists() and not Path(name_or_folder).is_dir():
-        raise ValueError(f"model: must be a folder or a name, {name_or_folder} is a file")
-    return CheckpointGenerator(from_pretrained(name_or_folder), Path(name_or_folder).name, **arguments)
-
-
 class CheckpointGenerator:
     """A WorldModel."""
 
@@ -34,28 +25,28 @@ class CheckpointGenerator:
         """Take a WorldModel and how it is sampled.
 
         Args:
-            model: WorldModel.
+            model: A WorldModel, or the name or folder of a checkpoint.
             name: In the table.
             steps: Of the sampler.
             solver: "euler" or "heun".
-            hint: Whether the prior's hint is given.
+            hint: Whether the prior's hint is given; off, the name says so.
         """
+        if isinstance(model, str | Path):
+            from worldsim.models.world_model import WorldModel
+
+            model = WorldModel.from_pretrained(model)
         self.name = name if hint else f"{name}, hint off"
-        self._model = model.eval()
+        self._model = model
         self._options = {"steps": steps, "solver": solver, "hint": hint}
 
     def generate(self, context: UInt8, setup: Setup, num_frames: int, fps: float, seed: int, text: str) -> UInt8:
-        """Continue the last frames of the context that are a valid length for the model."""
-        import torch
+        """Continue the last frames of the context that are a valid length for the model.
 
-        lengths = [length for length in self._model.config.context_lengths if length <= len(context)]
-        if not lengths:
-            raise Unanswered(f"the model wants {min(self._model.config.context_lengths)} context frames or more")
-        if abs(self._model.config.fps - fps) > 1e-6:
-            raise Unanswered(f"the model plays {self._model.config.fps:g} frames a second, the scene has {fps:g}")
-        if setup.camera.kind != "orthographic":
-            raise Unanswered("the model's readout by colour reads orthographic pictures alone")
-        frames = torch.from_numpy(context[-max(lengths) :]).movedim(-1, 0)[None].float() / 127.5 - 1
-        made = self._model.generate(frames, [setup], num_frames, seed=seed, **self._options)
-        new = made.video[0, :, made.num_context :]
-        return np.asarray(((new + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy())
+        Raises:
+            Unanswered: Where the model refuses the scene: another frame rate, size or camera than it is made for.
+        """
+        try:
+            made = self._model.generate(context, setup, num_frames, seed=seed, **self._options)
+        except ValueError as error:
+            raise Unanswered(str(error)) from error
+        return np.asarray(made.video[made.num_context :])

@@ -63,13 +63,11 @@ class Question:
         case: Name of the scene.
         truth: The scene as played.
         context: How many of its frames are given.
-        preset: That it is drawn with.
     """
 
     case: str
     truth: Rollout
     context: int
-    preset: str
 
 
 @runtime_checkable
@@ -139,19 +137,18 @@ def load_generator(model: Any, arguments: Mapping[str, Any] | None = None) -> Ge
     if path.is_dir():
         if (path / "model_index.json").exists():
             return pipelines.load_pipeline(word, given)
-        if video_folder.holds_videos(path):
+        if video_folder.find_videos(path):
             return _made(video_folder.VideoFolder, {"folder": path, **given}, word)
-        return checkpoints.load_checkpoint_generator(word, given)
-    if ":" in word:
+    elif ":" in word:
         return _imported(word, given)
-    return checkpoints.load_checkpoint_generator(word, given)
+    return _made(checkpoints.CheckpointGenerator, {"model": word, "name": path.name, **given}, word)
 
 
 def _of_object(model: Any, given: dict[str, Any]) -> Generator | Reference:
     from worldsim.benchmarks.suite import checkpoints
 
     if checkpoints.is_world_model(model):
-        return checkpoints.CheckpointGenerator(model, type(model).__name__, **given)
+        return _made(checkpoints.CheckpointGenerator, {"model": model, "name": "WorldModel", **given}, "a WorldModel")
     if isinstance(model, Generator | Reference):
         if given:
             raise ValueError(f"model_args: must be empty for a generator that is made already, got {given}")

@@ -20,7 +20,7 @@ from worldsim.benchmarks.suite.generators import Generator, Question, Reference,
 from worldsim.benchmarks.suite.manifest import Case, draw_case, load_manifest
 from worldsim.data.files import write_bytes
 from worldsim.data.video import read_video, write_video
-from worldsim.engines import PRESETS, Rollout, get_engine
+from worldsim.engines import Rollout, get_engine
 from worldsim.scene.checks import require
 
 SETTINGS_FILE = "suite.json"
@@ -38,7 +38,6 @@ class SuiteConfig:
         pixels: Height of the pictures.
         context: Frames that the model is given.
         num_frames: New frames that it is asked for.
-        preset: Rendering of the ground truth, "fast", "standard" or "quality".
         seed: Of the model's noise, from which each scene's follows.
     """
 
@@ -48,7 +47,6 @@ class SuiteConfig:
     pixels: int = 64
     context: int = 4
     num_frames: int = 20
-    preset: str = "standard"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -57,7 +55,6 @@ class SuiteConfig:
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool)
             require(name, f"a whole number of {low} or more", whole and value >= low, value)
-        require("preset", f"one of {', '.join(PRESETS)}", self.preset in PRESETS, self.preset)
 
     @property
     def cases(self) -> list[Case]:
@@ -176,7 +173,7 @@ def read_clip(folder: Path, case: Case) -> Clip | None:
 def truth_of(config: SuiteConfig, case: Case) -> Rollout:
     """The scene of a case as the simulator plays it."""
     scene = draw_case(case, config.pixels, config.context + config.num_frames)
-    return get_engine("mujoco").simulate(scene, preset=config.preset)
+    return get_engine("mujoco").simulate(scene)
 
 
 def replayed(config: SuiteConfig, case: Case, folder: Path) -> tuple[UInt8, Rollout, Violations]:
@@ -193,7 +190,7 @@ def _asked(config: SuiteConfig, model: Generator | Reference, case: Case, folder
     start = time.perf_counter()
     try:
         if isinstance(model, Reference):
-            new = model.answer(Question(case.name, truth, config.context, config.preset))
+            new = model.answer(Question(case.name, truth, config.context))
         else:
             setup = truth.scene.setup()
             new = model.generate(

@@ -23,11 +23,6 @@ def find_videos(folder: Path) -> list[Path]:
     return found
 
 
-def holds_videos(folder: Path) -> bool:
-    """Whether a folder holds any."""
-    return bool(find_videos(folder))
-
-
 class VideoFolder:
     """A folder of answers. A video holds the new frames, or the context and then the new frames."""
 
