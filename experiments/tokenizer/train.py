@@ -1,0 +1,97 @@
+"""Train the causal autoencoder on small clips, and print compression and PSNR on clips not seen.
+
+python experiments/tokenizer/train.py DATA OUT [--steps 600] [--resume]    DATA as made by experiments/violations/data.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from worldsim.data.clip import to_float
+from worldsim.models.tokenizer import AutoencoderConfig, VideoAutoencoder
+from worldsim.training import TrainConfig, Trainer, checkpoints, load_checkpoint, step_generator
+
+FRAMES, BATCH = 17, 8
+
+
+def videos(folder: Path, ending: str) -> list[Tensor]:
+    """uint8 (N, T, H, W, 3) of every shaded set with that ending."""
+    files = [f for f in sorted(folder.glob(f"*{ending}.safetensors")) if "-flat" not in f.name]
+    if not files:
+        raise SystemExit(f"data: must hold sets named *{ending}.safetensors, {folder} has none")
+    return [load_file(file)["video"] for file in files]
+
+
+def batch_of(sets: list[Tensor], seed: int, step: int) -> Tensor:
+    """Random windows of random clips of one set."""
+    generator = step_generator(seed, step)
+    clips = sets[step % len(sets)]
+    rows = torch.randint(len(clips), (BATCH,), generator=generator)
+    start = int(torch.randint(clips.shape[1] - FRAMES + 1, (1,), generator=generator))
+    return to_float(clips[rows, start : start + FRAMES])
+
+
+@torch.no_grad()
+def decibels(model: VideoAutoencoder, sets: list[Tensor], clips: int) -> dict[str, float]:
+    """PSNR over the range of 2, of the whole and of first frames alone, mean over clips and its standard error."""
+    whole, first = [], []
+    for one in sets:
+        for i in range(0, min(clips, len(one)), BATCH):
+            x = to_float(one[i : min(i + BATCH, clips), :FRAMES])
+            shown = model.decode(model.encode(x)).clamp(-1, 1)
+            whole.append(10 * torch.log10(4 / (shown - x).square().mean((1, 2, 3, 4))))
+            alone = model.decode(model.encode(x[:, :, :1])).clamp(-1, 1)
+            first.append(10 * torch.log10(4 / (alone - x[:, :, :1]).square().mean((1, 2, 3, 4))))
+    values = torch.cat(whole)
+    return {
+        "psnr": round(float(values.mean()), 2),
+        "standard_error": round(float(values.std() / len(values) ** 0.5), 2),
+        "first_frame_psnr": round(float(torch.cat(first).mean()), 2),
+        "clips": len(values),
+    }
+
+
+def main() -> None:
+    """Train, then measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--clips", type=int, default=50, help="of each test set")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--resume", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    model, sets = VideoAutoencoder(AutoencoderConfig()), videos(arguments.data, "_id_train")
+    config = TrainConfig(str(arguments.out), steps=arguments.steps, learning_rate=2e-3, checkpoint_every=100)
+    began = time.monotonic()
+    Trainer(model, lambda step: batch_of(sets, arguments.seed, step), config).train(resume=arguments.resume)
+    tensors, _ = load_checkpoint(checkpoints(arguments.out)[-1])
+    model.load_state_dict(tensors["average"])
+    model.eval()
+    result = {
+        "compression": model.compression,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": arguments.steps,
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "hardware": f"{platform.machine()}, {arguments.threads} thread",
+        **{
+            split: decibels(model, videos(arguments.data, f"_{split}_test"), arguments.clips) for split in ("id", "ood")
+        },
+    }
+    (arguments.out / "result.json").write_text(json.dumps(result, indent=1))
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
