@@ -132,7 +132,7 @@ def run_suite(
 def model_folder(out: Path, name: str) -> Path:
     """A model's folder: its name where that is a plain file name, else what is plain of it and a hash."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60]
-    if plain != name:
+    if not plain or plain != name:
         plain = f"{plain or 'model'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return out / plain
 
