@@ -58,7 +58,8 @@ def _default(field: dataclasses.Field[Any]) -> str:
 def _rows(kind: type, prefix: str = "") -> list[tuple[str, str]]:
     """Name and text of each setting; those of a config within a config come last, under its name and a dot."""
     texts = attribute_texts(kind)
-    rows, inner = [], []
+    rows: list[tuple[str, str]] = []
+    inner: list[tuple[str, str]] = []
     for field in dataclasses.fields(kind):
         rows.append((f"{prefix}{field.name}", f"{texts.get(field.name, '')} ({_default(field)})"))
         made = field.default_factory

@@ -20,7 +20,7 @@ from worldsim.cli.settings import UsageError
 from worldsim.data import RolloutDataset
 from worldsim.data.clip import Clip, to_uint8
 from worldsim.data.files import write_bytes
-from worldsim.models import ModelCard, WorldModel, WorldModelConfig, export
+from worldsim.models import ModelCard, VideoDiT, WorldModel, WorldModelConfig, export
 from worldsim.models.pretrained import CONFIG
 from worldsim.scene import from_dict
 from worldsim.training import TrainConfig, Trainer, checkpoints
@@ -76,7 +76,7 @@ GROUPS = ("experiment",)
 
 def plain_twin(config: WorldModelConfig) -> WorldModelConfig:
     """The same network, told the same Setups, with every lever of the pairing off."""
-    return dataclasses.replace(config, hint=False, consistency=0.0)
+    return dataclasses.replace(config, hint=False, state=0.0, consistency=0.0)
 
 
 def run(config: Config) -> None:
@@ -101,6 +101,8 @@ def run(config: Config) -> None:
         _same(out, model.config, facts)
     trainer_config = TrainConfig(**{f.name: getattr(config, f.name) for f in dataclasses.fields(TrainConfig)})
     seen = batches(0)
+    if isinstance(model.denoiser, VideoDiT):
+        model.denoiser.grid(tuple(seen.video.shape))  # refuses sizes that tubelets do not divide, before a run begins
 
     def callback(trainer: Trainer, step: int) -> None:
         _show(trainer, seen, config.samples)

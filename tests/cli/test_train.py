@@ -1,0 +1,113 @@
+"""worldsim train: from rollouts, from videos alone, resumed, exported; what does not fit is refused in one line."""
+
+import json
+
+import pytest
+
+from worldsim.cli import main
+from worldsim.data import write_video
+from worldsim.models import WorldModel
+from worldsim.models.pretrained import read_config
+
+TINY = ["+experiment=smoke", "steps=4", "checkpoint_every=2", "log_every=1", "batch_size=2", "model.dit.depth=1"]
+
+
+@pytest.fixture(scope="module")
+def rollouts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train") / "data"
+    assert main(["simulate", "scene=collision", "num_rollouts=4", "pixels=32", "num_frames=18", f"out={folder}"]) == 0
+    return folder
+
+
+def run(capsys, *words):
+    code = main(["train", *map(str, words)])
+    captured = capsys.readouterr()
+    return code, captured.out, " ".join(captured.err.split())
+
+
+def losses(folder):
+    return [json.loads(line)["diffusion"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_from_rollouts_resumes_and_is_exported(capsys, rollouts, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    code, out, _ = run(capsys, *TINY, f"data={rollouts}", f"out={whole}", f"export={tmp_path / 'passed-on'}")
+    assert code == 0
+    assert "4 of 4 steps, diffusion" in out
+    assert list((whole / "tensorboard").iterdir())
+    model = WorldModel.from_pretrained(tmp_path / "passed-on")
+    config, card = read_config(tmp_path / "passed-on")
+    assert model.config.dit.depth == 1
+    assert config.hint
+    assert card.scenes == {"collision": {}}
+    assert (card.size, card.steps, card.num_frames) == ((32, 32), 4, 16)
+    assert run(capsys, *TINY, f"data={rollouts}", f"out={parts}", "samples=0", "max_minutes=1e-9")[0] == 0
+    assert len(losses(parts)) < 4
+    assert run(capsys, *TINY, f"data={rollouts}", f"out={parts}", "samples=0", "resume=true")[0] == 0
+    assert losses(parts) == losses(whole)
+    for words, said in (
+        ([f"out={whole}"], "train.out: must hold no run unless resuming"),
+        ([f"out={whole}", "resume=true", "model.consistency=0.1"], "consistency: must be 0.0 as in"),
+        ([f"out={whole}", "resume=true", "batch_size=3"], "batch_size: must be 2 as in"),
+        ([f"out={whole}", "resume=true", "steps=9"], "train.steps: must be 4 as in"),
+    ):
+        code, _, err = run(capsys, *TINY, f"data={rollouts}", *words)
+        assert code == 2
+        assert said in err
+
+
+def test_the_plain_twin_and_fine_tuning_on_videos(capsys, rollouts, tmp_path, toy_video):
+    plain = tmp_path / "plain"
+    words = (*TINY, "steps=2", f"data={rollouts}", "plain=true", "model.consistency=0.1")
+    assert run(capsys, *words, f"out={plain}", f"export={tmp_path / 'twin'}", "tensorboard=false")[0] == 0
+    config, _ = read_config(tmp_path / "twin")
+    assert (config.hint, config.consistency) == (False, 0.0)
+    (tmp_path / "clips").mkdir()
+    for i in range(2):
+        write_video(tmp_path / "clips" / f"{i}.mp4", toy_video(18, 32), 10.0)
+    words = (f"start={tmp_path / 'twin'}", f"videos={tmp_path / 'clips'}", f"out={tmp_path / 'tuned'}", "batch_size=2")
+    code, out, _ = run(capsys, *words, "steps=2")
+    assert code == 0
+    assert "2 of 2 steps, diffusion" in out
+    line = json.loads((tmp_path / "tuned" / "log.jsonl").read_text().splitlines()[-1])
+    assert set(line) == {"step", "diffusion", "norm", "rate", "seconds"}
+
+
+def test_data_that_does_not_fit_is_refused(capsys, rollouts, tmp_path, toy_video):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    write_video(clips / "short.mp4", toy_video(9, 32), 10.0)
+    (tmp_path / "empty").mkdir()
+    data = f"data={rollouts}"
+    for words, said in (
+        ([], "data, videos: must be given, one of them"),
+        ([data, f"videos={clips}"], "data, videos: must be given, one of them"),
+        ([data, "model.fps=24"], "model.fps: must be 10 as"),
+        ([data, "model.clip_frames=20"], "model.clip_frames: must be at most the 18 frames of"),
+        ([data, "model.clip_frames=15"], "clip_frames: must be a multiple of the tubelet's 2 frames above the longest"),
+        ([data, "model.context_lengths=[3]"], "must be multiples of the tubelet's 2 frames, got 3"),
+        ([data, "model.dit.patch=[2,5,5]"], "video.height: must be a multiple of 5, got 32 = 6 x 5 + 2"),
+        ([data, "batch_size=0"], "batch_size: must be 1 or more, got 0"),
+        ([data, "batch_size=99"], "batch_size: must be at most 4"),
+        ([f"videos={clips}"], "model.clip_frames: must be at most the 9 frames of"),
+        ([f"videos={tmp_path / 'empty'}"], "must hold videos"),
+        ([data, "start=nothing"], "start: must stand without model settings"),
+        ([data, "resume=true"], "resume: must find config.json"),
+    ):
+        code, _, err = run(capsys, *TINY, *words, f"out={tmp_path / 'run'}")
+        assert code == 2, said
+        assert said in err
+    code, _, err = run(capsys, "+experiment=smok", data)
+    assert "experiment: must be one of phyworld, smoke, violations, got 'smok'" in err
+    code, _, err = run(capsys, "start=nothing", data)
+    assert "model: must be a folder made by save_pretrained" in err
+    code, _, err = run(capsys, data, "model.dit.wdth=3")
+    assert "Key 'wdth' not in 'DiTConfig'" in err
+
+
+def test_a_loss_that_explodes_is_named(capsys, rollouts, tmp_path):
+    words = ["learning_rate=1e30", "warmup=0", "clip=1e30", "steps=40", "tensorboard=false"]
+    code, _, err = run(capsys, *TINY, *words, f"data={rollouts}", f"out={tmp_path / 'run'}")
+    assert code == 2
+    assert "must be finite" in err
+    assert "of seed 0, batch" in err

@@ -1,0 +1,74 @@
+"""What generating verbs share: which checkpoint suits a scene, and pictures drawn as its training pictures were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.data.clip_set import average_down
+from worldsim.data.generate import with_pixels
+from worldsim.models import ModelCard, WorldModel, shipped
+from worldsim.models.pretrained import read_config
+from worldsim.models.prior_alone import prior_alone
+from worldsim.scene import Scene, Setup, make_scene
+
+PRIOR, PLAIN = "prior", "-plain"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A model to generate with.
+
+    Attributes:
+        name: Of the checkpoint, or "prior" for the rasterised prior without a transformer.
+        model: Itself.
+        card: Where it comes from; empty for the prior.
+        why: Why the prior stands in, empty where a checkpoint was found or asked for.
+    """
+
+    name: str
+    model: WorldModel
+    card: ModelCard
+    why: str = ""
+
+
+def trained_on(family: str, plain: bool = False) -> str | None:
+    """Name of the shipped checkpoint that was trained on a family, paired or plain; None where there is none."""
+    for name, folder in shipped().items():
+        if name.endswith(PLAIN) == plain and family in read_config(folder)[1].scenes:
+            return name
+    return None
+
+
+def suits(setup: Setup) -> str | None:
+    """Name of the shipped paired checkpoint of a setup's picture size and rate; None where there is none."""
+    for name, folder in shipped().items():
+        config, card = read_config(folder)
+        same = card.size == (setup.camera.height, setup.camera.width) and abs(config.fps - setup.fps) < 1e-6
+        if same and not name.endswith(PLAIN):
+            return name
+    return None
+
+
+def choose(name: str | None, fps: float, why: str) -> Chosen:
+    """The checkpoint of a name, or the prior alone where there is none."""
+    if name is None or name == PRIOR:
+        return Chosen(PRIOR, prior_alone(fps), ModelCard(), why if name is None else "")
+    return Chosen(name, WorldModel.from_pretrained(name), read_config(name)[1])
+
+
+def draw_scene(family: str, seed: int, split: str, parameters: dict[str, Any], card: ModelCard) -> Scene:
+    """A test scene of a family in the size, and with the parameters, that a checkpoint was trained on."""
+    scene = make_scene(family, seed=seed, split=split, role="test", **{**card.scenes.get(family, {}), **parameters})
+    return with_pixels(scene, card.size[0]) if card.size else scene
+
+
+def play(scene: Scene, card: ModelCard) -> NDArray[np.uint8]:
+    """(T, H, W, 3) pictures of a simulated scene, drawn as the checkpoint's training pictures were."""
+    from worldsim._simulate import simulate
+
+    fine = with_pixels(scene, scene.camera.height * card.oversampling)
+    return average_down(simulate(fine, preset=card.preset), scene).video
