@@ -11,6 +11,7 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from worldsim.benchmarks.footage import Footage, footage_of_array
+from worldsim.benchmarks.matting import luma_chroma, settle_edges
 from worldsim.benchmarks.track import Floats, UInt8
 from worldsim.benchmarks.world import World
 
@@ -61,27 +62,26 @@ class ColourTracker:
         directions = _unit(np.asarray(self.colours, np.float64)) if known else self._classes(footage.sample, backdrop)
         kinds, members = _merge(directions)
         labels = self.labels if known else ()
+        behind = _Behind(backdrop, self.threshold)
         book = _Book([[labels[i] for i in group] for group in members] if known else [[] for _ in kinds], known)
         time = 0
         for chunk in footage.chunks():
             ids = np.repeat(backdrop.ids[None], len(chunk), 0)
             for frame, out in zip(chunk, ids, strict=True):
-                ahead = self._foreground(frame, backdrop)
+                ahead = behind.covered(frame)
                 kind = np.full(frame.shape[:2], -1)
                 kind[ahead] = np.argmax(_unit(frame[ahead].astype(np.float64)) @ kinds.T, -1) if len(kinds) else -1
                 for index in range(len(kinds)):
                     book.assign(time, index, kind == index, out)
+                out[:] = settle_edges(frame, out, backdrop.picture, backdrop.ids)
                 time += 1
             yield ids
 
-    def _foreground(self, frame: UInt8, backdrop: Backdrop) -> NDArray[np.bool_]:
-        gap = np.abs(frame.astype(np.int16) - backdrop.picture.astype(np.int16)).max(-1)
-        return np.asarray(gap > self.threshold, bool)
-
     def _classes(self, frames: UInt8, backdrop: Backdrop) -> Floats:
         """Directions of colours in what moves, the most frequent first, none within 12 degrees of another."""
-        pixels = [frame[self._foreground(frame, backdrop)] for frame in frames]
-        found = np.concatenate(pixels).astype(np.float64)
+        behind = _Behind(backdrop, self.threshold)
+        # Rims are blended with what lies behind, in colours that no object has.
+        found = np.concatenate([frame[_cores(behind.covered(frame))] for frame in frames]).astype(np.float64)
         if not len(found):
             return np.zeros((0, 3))
         coarse, counts = np.unique(np.round(_unit(found) * 12), axis=0, return_counts=True)
@@ -91,6 +91,39 @@ class ColourTracker:
             if counts[i] >= max(_MIN_PART, 0.005 * len(found)) and all(direction @ c < 0.978 for c in classes):
                 classes.append(direction)
         return np.array(classes).reshape(-1, 3)
+
+
+def _cores(ahead: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels two deep in what is ahead, or one deep in parts that are too thin for that."""
+    deep = ndimage.binary_erosion(ahead, iterations=2)
+    parts, _ = ndimage.label(ahead, np.ones((3, 3), int))
+    thin = ~np.isin(parts, np.unique(parts[deep]))
+    return np.asarray(deep | (ndimage.binary_erosion(ahead) & thin), bool)
+
+
+class _Behind:
+    """What is seen where no moving body is, and how far compression may have smeared it."""
+
+    def __init__(self, backdrop: Backdrop, threshold: int) -> None:
+        self.picture = backdrop.picture.astype(np.int16)
+        self.threshold = threshold
+        picture = backdrop.picture.astype(np.float32)
+        spread = ndimage.maximum_filter(picture, (5, 5, 1)) - ndimage.minimum_filter(picture, (5, 5, 1))
+        # A known backdrop is sharp, the video's is not: near its own edges, luma within a pixel and chroma within two
+        # may be those of the neighbours (4:2:0), and half the threshold is left for the encoder's noise.
+        self.edges = spread.max(-1) > threshold
+        parts = luma_chroma(picture)
+        size = [(3, 3), (5, 5), (5, 5)]
+        low = [ndimage.minimum_filter(parts[..., i], size[i])[self.edges] for i in range(3)]
+        high = [ndimage.maximum_filter(parts[..., i], size[i])[self.edges] for i in range(3)]
+        self.low, self.high = np.stack(low, -1) - threshold / 2, np.stack(high, -1) + threshold / 2
+
+    def covered(self, frame: UInt8) -> NDArray[np.bool_]:
+        """(H, W) where a moving body is in front."""
+        ahead = np.asarray(np.abs(frame.astype(np.int16) - self.picture).max(-1) > self.threshold, bool)
+        parts = luma_chroma(frame[self.edges])
+        ahead[self.edges] &= ((parts < self.low) | (parts > self.high)).any(-1)
+        return ahead
 
 
 class _Book:

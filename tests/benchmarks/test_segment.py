@@ -1,0 +1,71 @@
+"""The built-in tracker on compressed video: drawn discs have known masks, and H.264 must hardly move what is read."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from pictures import draw, scene_of, straight
+from scipy import ndimage
+
+import worldsim as ws
+from worldsim.benchmarks._self_test import excess, thresholds
+from worldsim.benchmarks.matting import settle_edges
+from worldsim.benchmarks.track import measure_tracks
+
+FPS, FRAMES = 10.0, 24
+LUMA = np.array([0.2126, 0.7152, 0.0722])
+STARTS, VELOCITIES = [(3.0, 6.0), (6.5, 3.0)], [(1.0, 0.0), (-0.6, -0.3)]
+
+
+def h264(path, video, pixels, crf):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(FPS), options={"crf": str(crf)})
+        stream.height, stream.width, stream.pix_fmt = *video.shape[1:3], pixels
+        stream.codec_context.colorspace, stream.codec_context.color_range = 1, 1
+        for picture in video:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame.reformat(format=pixels, dst_colorspace=1, dst_color_range=1, threads=1)))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(("pixels", "crf"), [("yuv420p", 18), ("yuv420p", 23), ("yuv420p", 28), ("yuv444p", 28)])
+def test_compression_hardly_moves_masks_and_raises_no_alarm(tmp_path, pixels, crf):
+    scene = scene_of((1.0, 0.8), STARTS, [(x, 0.0, z) for x, z in VELOCITIES])
+    video, ids = draw(scene, straight(STARTS, VELOCITIES, FRAMES, FPS))
+    h264(tmp_path / "v.mp4", video, pixels, crf)
+    report = ws.score(tmp_path / "v.mp4", scene=scene)
+    true, read = measure_tracks(ids, 2), measure_tracks(report.ids, 2)
+    assert np.abs(read.area / true.area - 1).max() < 0.03
+    assert np.abs(read.centroid - true.centroid).max() < 0.1
+    applying = [law for law, figure in report.figures.items() if figure.applies]
+    assert [law for law in applying if crf <= 23 and excess(report, law) > thresholds()[law]] == []
+
+
+def test_without_a_scene_too(tmp_path):
+    scene = scene_of((1.0, 0.8), STARTS, [(x, 0.0, z) for x, z in VELOCITIES])
+    video, ids = draw(scene, straight(STARTS, VELOCITIES, FRAMES, FPS))
+    h264(tmp_path / "v.mp4", video, "yuv420p", 23)
+    found = ws.score(tmp_path / "v.mp4", planar=True).ids
+    assert found.max() == 2
+    order = [1, 2] if (found[0] == 1)[ids[0] == 1].mean() > 0.5 else [2, 1]
+    for own, label in enumerate(order, 1):
+        assert ((found == label) != (ids == own)).sum() < 0.02 * (ids == own).sum()
+
+
+def test_smeared_colour_does_not_make_masks_larger():
+    """A disc whose luma is sharp and whose chroma is blurred by a box of five pixels, as 4:2:0 does at its worst."""
+    y, x = np.mgrid[:40, :40]
+    disc = (x - 19.3) ** 2 + (y - 18.6) ** 2 < 90
+    own, back = np.array([200.0, 40, 30]), np.array([150.0, 150, 140])
+    luma = np.where(disc, own @ LUMA, back @ LUMA)
+    share = ndimage.uniform_filter(disc.astype(float), 5)[..., None]
+    chroma = share * (own - own @ LUMA) + (1 - share) * (back - back @ LUMA)
+    frame = np.clip(np.round(luma[..., None] + chroma), 0, 255).astype(np.uint8)
+    behind = np.zeros((40, 40), np.uint8)
+    picture = np.broadcast_to(back.astype(np.uint8), frame.shape)
+    first = (np.abs(frame - back).max(-1) > 24).astype(np.uint8)
+    assert first.sum() > 1.1 * disc.sum()
+    settled = settle_edges(frame, first, picture, behind)
+    assert ((settled == 1) != disc).sum() <= 0.02 * disc.sum()
+    assert np.array_equal(settle_edges(frame, behind, picture, behind), behind)
