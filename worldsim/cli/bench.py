@@ -1,4 +1,4 @@
-"""worldsim bench: score videos for physical violations, ask a model a suite of scenes, or test the benchmark itself."""
+"""worldsim bench: score videos, ask a model a suite of scenes, run a named protocol, or test the benchmark itself."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ class Config:
         model: That answers the suite: truth, pybullet, static, prior, package.module:function, diffusers:NAME, a folder
             with a checkpoint or with videos named by scene, or a shipped checkpoint's name.
         model_args: Further arguments of the model, as model_args.steps=20.
+        protocol: Judge the videos, or a model's denoiser, by a named protocol of the field, such as physics_iq.
+        reference: What a protocol compares the videos with: a folder of scenes, NAME.json for NAME.mp4, or a data set;
+            none takes the folder of the videos.
+        protocol_args: Further arguments of the protocol, as protocol_args.shrink=2.
         self_test: Test the benchmark itself on fresh scenes.
         out: Folder for report, scores and leaderboard; a suite that was stopped goes on there, and models share one.
         scene: Scene as JSON, of all videos without one of their own.
@@ -39,6 +43,9 @@ class Config:
     suite: str | None = None
     model: str | None = field(default=None, metadata={"path": True})
     model_args: dict[str, Any] = field(default_factory=dict)
+    protocol: str | None = None
+    reference: str | None = field(default=None, metadata={"path": True})
+    protocol_args: dict[str, Any] = field(default_factory=dict)
     self_test: bool = False
     out: str = field(default="bench", metadata={"path": True})
     scene: str | None = field(default=None, metadata={"path": True})
@@ -59,24 +66,35 @@ EXAMPLES = (
     "worldsim bench videos=clips scene=scene.json out=scores",
     "worldsim bench suite=core model=static out=leaderboard num=2",
     "worldsim bench suite=core model=my_package.model:generate out=leaderboard",
+    "worldsim bench protocol=phyworld videos=clips reference=scenes out=scores",
+    "worldsim bench protocol=likephys model=my_package.model:loss num=8 out=scores",
     "worldsim bench self_test=true families=[collision,hoop] num=1",
 )
 POSITIONAL = ("videos",)
-CHOICES: dict[str, tuple[str, ...]] = {"model": ("truth", "pybullet", "static", "prior"), "suite": ("core",)}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model": ("truth", "pybullet", "static", "prior"),
+    "suite": ("core",),
+    "protocol": (
+        *("phyworld", "phyworld_legacy", "physics_iq", "physics_iq_verified"),
+        *("pisa", "rigidity_pdi", "likephys", "ldr"),
+    ),
+}
 # Setting that chooses what is done -> the module whose `run` does it.
 MODES = {
     "videos": "worldsim.cli.bench_videos",
     "suite": "worldsim.cli.bench_suite",
+    "protocol": "worldsim.cli.bench_protocol",
     "self_test": "worldsim.cli.bench_self_test",
 }
 
 
 def run(config: Config) -> None:
     """Do the one thing that is asked for."""
-    asked = [name for name in MODES if getattr(config, name)]
+    # A protocol takes the videos as what it judges.
+    asked = [name for name in MODES if getattr(config, name) and not (name == "videos" and config.protocol)]
     if len(asked) != 1:
         raise UsageError(
-            "videos, suite, self_test: one must be given, as videos=DIR, suite=core model=NAME or self_test=true, "
-            f"got {', '.join(asked) or 'none'}; see worldsim bench --help"
+            "videos, suite, protocol, self_test: one must be given, as videos=DIR, suite=core model=NAME, "
+            f"protocol=NAME videos=DIR or self_test=true, got {', '.join(asked) or 'none'}; see worldsim bench --help"
         )
     importlib.import_module(MODES[asked[0]]).run(config)

@@ -15,15 +15,14 @@ from worldsim.benchmarks.ground_truth import backdrop_of, ground_truth
 from worldsim.benchmarks.masks_input import load_masks
 from worldsim.benchmarks.rays import fit_camera
 from worldsim.benchmarks.segment import ColourTracker, tracker_for
+from worldsim.benchmarks.suite.video_folder import VIDEO_SUFFIXES, find_videos
 from worldsim.benchmarks.track import Floats, UInt8
 from worldsim.benchmarks.video_input import load_video
 from worldsim.benchmarks.world import world_of
-from worldsim.data.video import IMAGE_SUFFIXES
 from worldsim.engines import Rollout, get_engine
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Camera, Scene, load_scene
 
-VIDEO_SUFFIXES = (".mp4", ".gif", ".webm", ".mov", ".avi", ".mkv")
 Videos = str | Path | Iterable["VideoCase"]
 
 
@@ -94,17 +93,11 @@ class VideoCase:
         return ground_truth(self.known_scene, height, width, len(self.frames), self.fps)
 
 
-def find_videos(folder: Path) -> list[Path]:
-    """Videos and folders of frames in a folder, in order of their names; mask folders are none."""
+def videos_in(folder: Path) -> list[Path]:
+    """Videos and folders of frames in a folder, at least one."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: must be a folder of videos, there is no such folder")
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.endswith("_masks"):
-            if any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
-                found.append(path)
-        elif path.suffix.lower() in VIDEO_SUFFIXES:
-            found.append(path)
+    found = find_videos(folder)
     if not found:
         raise ValueError(f"videos: must be a folder that holds videos ({', '.join(VIDEO_SUFFIXES)}), {folder} has none")
     return found
@@ -126,7 +119,7 @@ def read_cases(videos: Videos, reference: str | Path | None = None, fps: float |
     known = folder if reference is None else Path(reference)
     if not known.is_dir():
         raise FileNotFoundError(f"{known}: must be a folder of references, there is no such folder")
-    for path in find_videos(folder):
+    for path in videos_in(folder):
         base = path.with_suffix("") if path.is_file() else path
         try:
             yield _read_case(path, base, known / f"{base.name}.json", fps)

@@ -6,6 +6,7 @@ Nothing here imports diffusers: what is handed in is used through the interface 
 from __future__ import annotations
 
 import os
+import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -179,11 +180,14 @@ def latents_of(vae: Any) -> Encode:
 def losses_of(model: object) -> dict[str, DenoisingLoss]:
     """What a user's word for a model is asked as: a world model with the hint on and off, anything callable as it is.
 
+    Args:
+        model: A WorldModel, the name or folder of one, package.module:loss, a diffusers pipeline, or a DenoisingLoss.
+
     Raises:
-        ValueError: For what is neither a WorldModel, the name or folder of one, a pipeline, nor callable.
+        ValueError: For anything else, or a module or name that cannot be imported.
     """
     if isinstance(model, (str, os.PathLike)):
-        model = WorldModel.from_pretrained(os.fspath(model))
+        model = _named(os.fspath(model))
     if isinstance(model, WorldModel):
         on = {"hint on": WorldModelLoss(model, True)} if model.config.hint else {}
         off = {"hint off" if model.config.hint else "model": WorldModelLoss(model, False)}
@@ -193,3 +197,12 @@ def losses_of(model: object) -> dict[str, DenoisingLoss]:
     if not callable(model):
         raise ValueError(f"model: must be a WorldModel, its name or folder, a pipeline or a loss, got {model!r}")
     return {"model": cast(DenoisingLoss, model)}
+
+
+def _named(word: str) -> object:
+    if ":" not in word or os.path.exists(word):
+        return WorldModel.from_pretrained(word)
+    try:
+        return pkgutil.resolve_name(word)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"model: must be package.module:loss, {word} cannot be imported: {error}") from error

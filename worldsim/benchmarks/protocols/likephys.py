@@ -243,8 +243,8 @@ def run_likephys(
     """Plausibility preference error of a denoiser.
 
     Args:
-        model: A DenoisingLoss, such as DiffusersLoss; or a WorldModel, a shipped name or a folder of one, which is
-            asked twice, with the prior's hint and without it.
+        model: A DenoisingLoss, such as DiffusersLoss, or package.module:loss; a diffusers pipeline; or a WorldModel, a
+            shipped name or a folder of one, which is asked twice, with the prior's hint and without it.
         families: Of fresh scenes.
         kinds: Of twins.
         num: Scenes a family.

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from worldsim.benchmarks.ground_truth import ground_truth
-from worldsim.benchmarks.protocols.cases import Videos, find_videos, read_cases
+from worldsim.benchmarks.protocols.cases import Videos, read_cases, videos_in
 from worldsim.benchmarks.protocols.motion_masks import shrink_picture
 from worldsim.benchmarks.protocols.outcome import ProtocolResult, Row
 from worldsim.benchmarks.protocols.physics_iq import SHRINK, Reel, comparison_size, reel, result_of, row_of
@@ -132,7 +132,7 @@ def _take(path: Path, rate: int, fps: float, seconds: float, size: tuple[int, in
 
 def _filmed(videos: Path, reference: Path, seconds: float, shrink: int) -> tuple[list[Row], list[str]]:
     rows, total = [], 0
-    for path in find_videos(videos):
+    for path in videos_in(videos):
         fps, frames = _stream(path)
         takes = find_takes(reference, fps)
         total = len(takes)
