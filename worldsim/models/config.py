@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 ATTENTION = ("full", "factorised")
+READOUTS = ("colour", "learned")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class WorldModelConfig:
         context_lengths: Numbers of context frames that the model is trained for, multiples of the tubelet's frames.
         clip_frames: Longest clip that one pass makes, context included; longer videos are made chunk by chunk.
         fps: Frames a second.
+        readout: What turns pixels into states: "colour" for flat planar worlds, or "learned" for lit scenes, a
+            LearnedReadout whose weights are trained beforehand and stay as they are.
         hint: Lever 3, prior conditioning.
         hint_drop: Share of training clips whose hint is dropped, so that the weights also run without it.
         hint_noise: Standard deviation, as a share of the read speed, by which the start of the hint's roll-out is
@@ -106,6 +109,7 @@ class WorldModelConfig:
     context_lengths: tuple[int, ...] = (4,)
     clip_frames: int = 16
     fps: float = 10.0
+    readout: str = "colour"
     hint: bool = True
     hint_drop: float = 0.2
     hint_noise: float = 0.0
@@ -131,6 +135,8 @@ class WorldModelConfig:
                 f"world_model.clip_frames: must be a multiple of the tubelet's {self.dit.patch[0]} frames above the "
                 f"longest context, {max(self.context_lengths)}, got {self.clip_frames}"
             )
+        if self.readout not in READOUTS:
+            raise ValueError(f"world_model.readout: must be one of {', '.join(READOUTS)}, got {self.readout!r}")
         if self.hint and not self.dit.hint_channels:
             raise ValueError("world_model.hint: must be false where dit.hint_channels is 0, got true")
         if self.state > 0 and (self.dit.state_head_layer < 0 or not self.dit.setup_features):

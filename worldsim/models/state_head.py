@@ -12,7 +12,7 @@ from torch.nn import functional
 from worldsim.models.layers import rms_norm
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
-from worldsim.vision import View, project
+from worldsim.vision import View, pixels_per_metre, project
 
 STATE_WIDTH = 5
 _HEADS = 4
@@ -38,12 +38,9 @@ def picture_states(trajectory: Trajectory, bodies: Bodies, view: View) -> tuple[
     pixels, depth = project(trajectory.position, view)
     later, _ = project(trajectory.position + trajectory.linear_velocity * trajectory.dt, view)
     size = pixels.new_tensor([view.width, view.height])
-    focal = view.focal[:, None, None].expand_as(depth)
-    scale = focal if view.orthographic else focal / depth.clamp_min(view.near)
     half = view.height / 2
-    states = torch.cat(
-        [(pixels - size / 2) / half, (scale / view.height).log()[..., None], (later - pixels) / half * _SPEED_SCALE], -1
-    )
+    scale = (pixels_per_metre(trajectory.position, view) / view.height).log()[..., None]
+    states = torch.cat([(pixels - size / 2) / half, scale, (later - pixels) / half * _SPEED_SCALE], -1)
     moves = ~torch.tensor(bodies.static, device=pixels.device)
     inside = ((pixels >= 0) & (pixels <= size)).all(-1) & (depth > view.near)
     return states, inside & moves & (trajectory.presence > 0.5)

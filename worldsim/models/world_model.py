@@ -31,7 +31,9 @@ from worldsim.models.world import World
 from worldsim.physics import LawParameters, PhysicsPrior, PriorConfig
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Setup
-from worldsim.vision.readout import ColourReadout
+from worldsim.vision import pixels_per_metre
+from worldsim.vision.learned_readout import LearnedReadout
+from worldsim.vision.readout import ColourReadout, Readout
 
 if TYPE_CHECKING:
     from worldsim.models.pretrained import ModelCard
@@ -45,7 +47,9 @@ class WorldModel(nn.Module):
         self.config = config
         self.denoiser = denoiser if denoiser is not None else VideoDiT(config.dit)
         self.prior = PhysicsPrior(config=PriorConfig(max_step=config.max_step))
-        self.readout = ColourReadout(1 / config.fps)
+        self.readout: Readout = ColourReadout(1 / config.fps)
+        if config.readout == "learned":
+            self.readout = LearnedReadout().requires_grad_(False)
         self.text: GrammarEncoder | None = None
         if config.dit.text_width:
             self.text = GrammarEncoder(config.dit.text_width)
@@ -190,7 +194,7 @@ class WorldModel(nn.Module):
         law = law or world.law
         reading = self.readout(context, world.bodies, world.view, world.background, world.fixed)
         # Half a pixel: what free flight may miss before an impact is assumed to lie within the context.
-        tolerance = 0.5 / world.view.focal[:, None]
+        tolerance = 0.5 / pixels_per_metre(reading.trajectory.position[:, -1], world.view)
         read = fit_start(reading.trajectory, world.bodies, law.gravity, tolerance)
         start = read if start is None else keep_where_seen(start, read, world.bodies)
         if generator is not None and self.config.hint_noise > 0:

@@ -138,6 +138,12 @@ def project(points: Tensor, view: View) -> tuple[Tensor, Tensor]:
     return plane * _lead(view.focal.to(points), points.dim()) + centre, depth
 
 
+def pixels_per_metre(points: Tensor, view: View) -> Tensor:
+    """(B, ...) pixels that a metre across the line of sight takes at (B, ..., 3) world points."""
+    focal = _lead(view.focal.to(points), points.dim() - 1).expand(points.shape[:-1])
+    return focal if view.orthographic else focal / project(points, view)[1].clamp_min(view.near)
+
+
 def unproject(pixels: Tensor, view: View, depth: Tensor | float) -> Tensor:
     """The world point seen at a pixel position and depth.
 
