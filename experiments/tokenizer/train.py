@@ -1,6 +1,6 @@
 """Train the causal autoencoder on small clips, and print compression and PSNR on clips not seen.
 
-python experiments/tokenizer/train.py DATA OUT [--steps 600] [--resume]    DATA as made by experiments/violations/data.py
+python experiments/tokenizer/train.py DATA OUT [--steps 600] [--resume]; DATA as made by experiments/violations/data.py
 """
 
 from __future__ import annotations
