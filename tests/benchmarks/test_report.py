@@ -179,6 +179,7 @@ def test_panels_place_dots_by_their_excess():
     assert [dot["broken"] for dot in row["dots"]] == [False, True]
     assert row["dots"][0]["x"] == panel["zero"]
     assert row["dots"][1]["x"] == panel["width"] - 6
+    assert row["name"] == ""
     assert row["told"] == "2 of 3 broken, 1 not readable"
 
 

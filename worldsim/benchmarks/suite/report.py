@@ -44,7 +44,14 @@ def suite_report(
         video, truth, found = replayed(config, cases[clip.name], folder)
         entries.append(Entry(clip.name, video, found, truth.video, config.context, truth.scene.bodies))
     on_progress(len(worst), len(worst))
-    samples = [sample for name, _, own in models for clip in own if clip.answered for sample in _samples(name, clip)]
+    ranked = {row.model: rank for rank, row in enumerate(sorted_rows([row_of(name, own) for name, _, own in models]))}
+    samples = [
+        sample
+        for name, _, own in sorted(models, key=lambda model: ranked[model[0]])
+        for clip in sorted(own, key=lambda clip: clip.split)
+        if clip.answered
+        for sample in _samples(name, clip)
+    ]
     write_report(out / "report.html", entries, f"Suite {config.suite}: {shown}", _board(config, models), samples)
 
 
