@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 import worldsim as ws
-from worldsim.data.clip_set import SmallClip, average_down, save_clips
-from worldsim.engines import Rollout
+from worldsim.data import ClipSet, SmallClip, average_down, save_clips
 from worldsim.scene import Scene
+
+Floats = NDArray[np.float64]
 
 NUM_FRAMES, NUM_CONTEXT = 24, 4
 PIXELS, OVERSAMPLING = 32, 4
@@ -67,26 +71,45 @@ def make_scene(family: str, split: str, role: str, place: int, shading: str = "s
     )
 
 
-def touches(rollout: Rollout) -> list[float]:
-    """When, in frames, two balls or a ball and the hoop begin to touch; room and floor, where balls rest, aside."""
-    scene, contacts = rollout.scene, rollout.contacts
+def touches(scene: Scene, contacts: Floats) -> list[tuple[float, int, int]]:
+    """When, in frames, which ids begin to touch: two balls, or a ball and the hoop. Balls rest on room and floor.
+
+    Args:
+        scene: Whose ids they are.
+        contacts: (K, 3) onset in seconds and two ids, a row for each frame interval in which a pair touches, in order.
+    """
     objects = [not body.static or body.group == "hoop" for body in scene.bodies]
-    onsets, last = [], {}
-    for frame, onset, pair in zip(contacts.frame, contacts.onset, contacts.pair, strict=True):
-        a, b = int(pair[0]), int(pair[1])
-        if objects[a - 1] and objects[b - 1]:
-            # A row a frame interval while they touch: only the first one is a beginning.
-            if last.get((a, b), -2) < frame - 1:
-                onsets.append(float(onset) * scene.fps)
-            last[a, b] = int(frame)
-    return onsets
+    found: list[tuple[float, int, int]] = []
+    last: dict[tuple[int, int], int] = {}
+    for onset, first, second in contacts.tolist():
+        pair, interval = (int(first), int(second)), math.ceil(onset * scene.fps - 1e-6)
+        if objects[pair[0] - 1] and objects[pair[1] - 1]:
+            if last.get(pair, -2) < interval - 1:
+                found.append((onset * scene.fps, *pair))
+            last[pair] = interval
+    return found
+
+
+def touches_of(clips: ClipSet, index: int) -> list[tuple[float, int, int]]:
+    """The touches of a stored clip."""
+    rows = clips.tensors["contacts"].numpy()
+    return touches(clips.scenes[index], rows[rows[:, 0] == index, 1:])
+
+
+def window_start(clips: ClipSet, index: int, num_frames: int) -> int:
+    """First frame of a window that has the clip's first touch after the fourth frame in its middle, where it can."""
+    onsets = [onset for onset, _, _ in touches_of(clips, index) if onset > NUM_CONTEXT - 1]
+    if not onsets:
+        return 0
+    return max(0, min(int(onsets[0]) - num_frames // 2, clips.num_frames - num_frames))
 
 
 def draw(fine: Scene, need_touch: bool) -> SmallClip | None:
     """Play a scene and average its pictures down; None where a touch is needed and none comes after the context."""
     engine = ws.get_engine("mujoco")
     rollout = engine.simulate(fine, render=False)
-    if need_touch and not any(NUM_CONTEXT - 1 < onset < NUM_FRAMES - 2 for onset in touches(rollout)):
+    contacts = np.column_stack([rollout.contacts.onset, rollout.contacts.pair])
+    if need_touch and not any(NUM_CONTEXT - 1 < onset < NUM_FRAMES - 2 for onset, _, _ in touches(fine, contacts)):
         return None
     frames = engine.render(fine, rollout.trajectory)
     drawn = dataclasses.replace(rollout, video=frames.video, ids=frames.ids, depth=frames.depth)
