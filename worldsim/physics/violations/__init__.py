@@ -3,10 +3,12 @@
 from worldsim.physics.violations._dynamics import Step, dynamics_residual, free_flight, observed_states
 from worldsim.physics.violations._energy import energy_gain, mechanical_energy
 from worldsim.physics.violations._gravity import gravity_error
+from worldsim.physics.violations._jitter import jitter
 from worldsim.physics.violations._momentum import momentum_drift
 from worldsim.physics.violations._pass_through import pass_through, thickness
 from worldsim.physics.violations._penetration import penetration
 from worldsim.physics.violations._permanence import permanence
+from worldsim.physics.violations._response import unanswered_contact, uncaused_response
 from worldsim.physics.violations._rigidity import (
     group_rigidity,
     mask_moments,
@@ -27,6 +29,7 @@ __all__ = [
     "free_flight",
     "gravity_error",
     "group_rigidity",
+    "jitter",
     "mask_moments",
     "mask_rigidity",
     "mechanical_energy",
@@ -41,4 +44,6 @@ __all__ = [
     "stillness",
     "teleport",
     "thickness",
+    "unanswered_contact",
+    "uncaused_response",
 ]
