@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldsim.engines.mujoco.layers import Windows
 from worldsim.engines.mujoco.render import Painter
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Body, Box, Camera, Capsule, Plane, Ring, Scene, Sphere, State, make_scene, planar_camera
@@ -126,3 +127,34 @@ def test_flat_colours_are_those_that_opengl_draws(camera, halfway):
 def test_families_are_drawn_to_the_same_bytes(family):
     scene = make_scene(family, seed=1)
     assert_same(scene, wandering(scene, 4, [i for i, body in enumerate(scene.bodies) if not body.static]))
+
+
+@pytest.mark.parametrize("camera", [SEEN_FROM_ABOVE, SEEN_LEVEL], ids=lambda c: c.kind)
+def test_windows_hold_all_that_is_drawn_of_a_body(camera):
+    scene = room(camera)
+    trajectory = wandering(scene, 30, (1, 2, 3, 5), seed=4)
+    painter = Painter(scene, "fast")
+    painter.layered = False
+    for body in (1, 2, 3, 5):
+        presence = torch.zeros_like(trajectory.presence)
+        presence[:, body] = 1
+        ids = painter.paint(dataclasses.replace(trajectory, presence=presence)).ids
+        windows = Windows(scene, trajectory.position.numpy(), presence.numpy() > 0.5)
+        assert windows.apart.all()
+        for t in range(30):
+            ((place, rows, columns),) = windows.of(t)
+            assert place == body
+            # Rows of windows are counted from the lowest.
+            assert (ids[t][::-1][rows, columns] > 0).sum() == (ids[t] > 0).sum()
+
+
+def test_windows_say_when_bodies_may_hide_each_other():
+    scene = room(SEEN_LEVEL)
+    trajectory = wandering(scene, 3, ())
+    position, shown = trajectory.position.numpy().copy(), np.zeros((3, 6), bool)
+    shown[:, [1, 5]] = True
+    position[1, 1] = position[1, 5] + np.array([0.25, 1.0, 0.0])  # behind the capsule and a little to its side
+    position[2, 1] = position[2, 5] + np.array([9.0, 0.0, 0.0])  # out of the picture
+    assert Windows(scene, position, shown).apart.tolist() == [True, False, True]
+    shown[1, 5] = False
+    assert Windows(scene, position, shown).apart.tolist() == [True, True, True]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.engines.mujoco.backend import mujoco
-from worldsim.engines.mujoco.layers import Layer, moving_bodies, pixels_in_front
+from worldsim.engines.mujoco.layers import Layer, Windows, moving_bodies, pixels_in_front
 from worldsim.engines.mujoco.model import Compiled, compile_scene
 from worldsim.engines.mujoco.screens import Screen, screen_for
 from worldsim.engines.mujoco.sun import shadow_volume
@@ -137,13 +137,14 @@ class Painter:
 
     def paint(self, trajectory: Trajectory) -> Frames:
         """Draw the (T, N, ...) poses."""
-        screen = screen_for(self.model, self.scene, self.preset)
-        screen.handle.shadowClip = self.shadow_clip
         position = trajectory.position.double().numpy()
         turn = _matrices(trajectory.orientation.double().numpy())
         present = trajectory.presence.numpy() > 0.5
+        layered = self.layered and not self._seen_through(position, turn, present)
+        screen = screen_for(self.model, self.scene, self.preset, sky=not layered)
+        screen.handle.shadowClip = self.shadow_clip
         moving = moving_bodies(trajectory)
-        if not self.layered or self._seen_through(position, turn, present):
+        if not layered:
             frames = self._finish(self._shoot(screen, position, turn, present, layered=False), layered=False)
         elif not moving.any():
             frames = self._finish(self._shoot(screen, position[:1], turn[:1], present[:1]))
@@ -169,6 +170,7 @@ class Painter:
     def _finish(self, layer: Layer, layered: bool = True) -> Frames:
         """Ids, metres and colours of pixels."""
         ids = np.concatenate([[0], self.compiled.geom_owner + 1]).astype(np.uint8)[layer.geoms]
+        ids[layer.depth == 0] = 0
         far = np.float32(self.scene.camera.far)
         depth = np.where(ids == 0, far, _metres(layer.depth, self.scene.camera))
         if not layered:
@@ -197,42 +199,58 @@ class Painter:
         centres = position[:, owner] + np.einsum("tgij,gj->tgi", turn[:, owner], self.local_position[drawn])
         turns = np.einsum("tgij,gjk->tgik", turn[:, owner], self.local_turn[drawn]).reshape(frames, len(drawn), 9)
         shape = (frames, camera.height, camera.width)
-        rgb, codes = np.zeros((*shape, 3), np.uint8), np.empty((*shape, 3), np.uint8)
-        depth, geoms = np.empty(shape, np.float32), np.empty(shape, np.uint32)
+        rgb, depth = np.zeros((*shape, 3), np.uint8), np.empty(shape, np.float32)
+        geoms, codes = np.zeros(shape, np.uint16), np.empty((*shape[1:], 3), np.uint8)
         self.view.flags[int(mujoco.mjtRndFlag.mjRND_SKYBOX)] = not layered
         coloured = not layered or self.scene.shading != "flat"
+        # Bodies that are seen apart are told apart by where they are, and need no picture of their numbers.
+        windows = Windows(self.scene, position, shown) if layered and coloured else None
+        first = [int(np.argmax(places == place)) + 1 for place in range(shown.shape[1])]
         changes = np.flatnonzero((shown[1:] != shown[:-1]).any(axis=1)) + 1
         for start, stop in itertools.pairwise([0, *changes.tolist(), frames]):
             self.model.geom_group[:] = np.where(shown[start][places], 0, HIDDEN)
+            table = None
             for t in range(start, stop):
                 self.data.geom_xpos[drawn], self.data.geom_xmat[drawn] = centres[t], turns[t]
-                self._expose(screen, rgb[t] if coloured else None, codes[t], depth[t])
-            # Segment numbers are places in the view's list of geoms, plus one.
-            table = np.zeros(self.view.ngeom + 1, np.uint32)
-            for geom in self.view.geoms[: self.view.ngeom]:
-                table[geom.segid + 1] = geom.objid + 1
-            code = codes[start:stop].astype(np.uint32)
-            geoms[start:stop] = table[code[..., 0] | code[..., 1] << 8 | code[..., 2] << 16]
+                self._place_geoms()
+                apart = windows is not None and windows.apart[t]
+                if coloured:
+                    self._expose(screen, rgb[t], depth[t] if apart else None, numbers=False)
+                if apart and windows is not None:
+                    for place, rows, columns in windows.of(t):
+                        geoms[t, rows, columns] = first[place]
+                    continue
+                self._expose(screen, codes, depth[t], numbers=True)
+                table = _geom_numbers(self.view) if table is None else table
+                code = codes.astype(np.uint32)
+                geoms[t] = table[code[..., 0] | code[..., 1] << 8 | code[..., 2] << 16]
         return Layer(rgb, geoms, depth)
 
-    def _expose(
-        self, screen: Screen, rgb: NDArray[np.uint8] | None, codes: NDArray[np.uint8], depth: NDArray[np.float32]
-    ) -> None:
-        """Draw the geoms where they are now."""
-        view, flags = self.view, self.view.flags
+    def _place_geoms(self) -> None:
+        """Bring the view's geoms to where they are now."""
+        view = self.view
         view.ngeom = 0
         mujoco.mjv_addGeoms(self.model, self.data, self.option, self.perturb, EVERYTHING, view)
         if PRESETS[self.preset].shadow:
             for geom in view.geoms[: view.ngeom]:  # planes, which would shade themselves, stay out of the map
                 if int(geom.type) == int(mujoco.mjtGeom.mjGEOM_PLANE):
                     geom.category = int(mujoco.mjtCatBit.mjCAT_DECOR)
-        if rgb is not None:
-            flags[SEGMENTS] = 0
-            mujoco.mjr_render(screen.rect, view, screen.handle)
-            mujoco.mjr_readPixels(rgb, None, screen.rect, screen.handle)
-        flags[SEGMENTS] = 1
-        mujoco.mjr_render(screen.rect, view, screen.handle)
-        mujoco.mjr_readPixels(codes, depth, screen.rect, screen.handle)
+
+    def _expose(
+        self, screen: Screen, picture: NDArray[np.uint8], depth: NDArray[np.float32] | None, numbers: bool
+    ) -> None:
+        """Draw the view's geoms in their colours or in their numbers."""
+        self.view.flags[SEGMENTS] = numbers
+        mujoco.mjr_render(screen.rect, self.view, screen.handle)
+        mujoco.mjr_readPixels(picture, depth, screen.rect, screen.handle)
+
+
+def _geom_numbers(view: Any) -> NDArray[np.uint16]:
+    """Geom, counted from 1, by segment number: segment numbers are places in the view's list of geoms, plus one."""
+    table = np.zeros(view.ngeom + 1, np.uint16)
+    for geom in view.geoms[: view.ngeom]:
+        table[geom.segid + 1] = geom.objid + 1
+    return table
 
 
 def _parts(frames: Frames) -> tuple[NDArray[Any], ...]:

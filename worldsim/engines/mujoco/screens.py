@@ -42,9 +42,9 @@ class Screen:
         self.rect = mujoco.MjrRect(0, 0, width, height)
         self.background: object = None
 
-    def take_over(self, model: Any, background: object) -> None:
+    def take_over(self, model: Any, background: object, sky: bool) -> None:
         """Upload what belongs to this model and differs from what is there."""
-        if self.background != background:
+        if sky and self.background != background:
             for texture in range(model.ntex):
                 mujoco.mjr_uploadTexture(model, self.handle, texture)
             self.background = background
@@ -78,13 +78,14 @@ def _key(model: Any, scene: Scene, preset: str) -> Key:
     return (os.getpid(), scene.camera.width, scene.camera.height, preset, sizes, int(model.nmesh))
 
 
-def screen_for(model: Any, scene: Scene, preset: str) -> Screen:
+def screen_for(model: Any, scene: Scene, preset: str, sky: bool = True) -> Screen:
     """A screen that is ready to draw this model, current on the calling thread.
 
     Args:
         model: The scene's, with its visual options set.
         scene: Its camera's size and background.
         preset: Name of the preset that the visual options are of.
+        sky: Whether the background is drawn.
     """
     camera = scene.camera
     context.make_current(camera.width, camera.height)
@@ -101,5 +102,5 @@ def screen_for(model: Any, scene: Scene, preset: str) -> Screen:
     screen = _screens[key]
     # Screens share one OpenGL context: each must be bound before it is drawn to.
     mujoco.mjr_setBuffer(int(mujoco.mjtFramebuffer.mjFB_OFFSCREEN), screen.handle)
-    screen.take_over(model, scene.background)
+    screen.take_over(model, scene.background, sky)
     return screen
