@@ -55,7 +55,9 @@ def shade_masks(video: Tensor, colours: Tensor, plate: Tensor) -> Tensor:
     residual = (offset[:, :, None] + a[:, :, :, None] * s - b[:, :, :, None] * c).square().sum(3)
     residual = residual + ridge * (b - usual * a).square()
     sine = residual / (offset.square().sum(2, keepdim=True) + 0.05**2)
-    return a * (-sine / 0.04).softmax(2) * (-sine / 0.2).exp()
+    # Gate and dead zone, the best of five on id/train, keep faint likeness far away out of the moments.
+    a = ((a - 0.25) / 0.75).clamp_min(0)
+    return a * (-sine / 0.04).softmax(2) * (-sine / 0.02).exp()
 
 
 def readers(readout: LearnedReadout) -> dict[str, Callable[[Clip, World, list[int]], tuple[Tensor, Tensor] | None]]:
