@@ -16,7 +16,7 @@ from worldsim.benchmarks.protocols.phyworld import judge, legacy_error
 from worldsim.scene import Sphere, make_scene
 
 SIZES = (256, 128, 64)
-# Read off the original's code and pictures by others of this project: unbiased, biased.
+# The original's renderer with an unbiased parser and with its own, on other draws.
 EXPECTED = {256: (0.0006, 0.0100), 128: (0.0018, 0.0206), 64: (0.0047, 0.0411)}
 
 
