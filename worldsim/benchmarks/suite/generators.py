@@ -173,12 +173,17 @@ def _imported(word: str, given: dict[str, Any]) -> Generator | Reference:
     return CallableGenerator(word, found, given)
 
 
-def _made(kind: Any, given: dict[str, Any], word: str) -> Any:
+def _made(kind: Any, given: Mapping[str, Any], word: str) -> Any:
+    check_arguments(kind, given, word)
+    return kind(**given)
+
+
+def check_arguments(kind: Any, given: Mapping[str, Any], word: str) -> None:
+    """Refuse arguments that a class or function does not take."""
     known = inspect.signature(kind).parameters
     for name in given:
         if name not in known:
             raise ValueError(f"model_args.{name}: must be one of {', '.join(known) or 'none'} for {word}")
-    return kind(**given)
 
 
 def checked(frames: Any, num_frames: int, context: UInt8, name: str) -> UInt8:

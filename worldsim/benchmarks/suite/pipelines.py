@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worldsim.benchmarks.suite.generators import UInt8
+from worldsim.benchmarks.suite.generators import UInt8, check_arguments
 from worldsim.scene import Setup
 
 
@@ -21,7 +21,9 @@ def load_pipeline(name_or_folder: str, arguments: dict[str, Any]) -> PipelineGen
 
     Raises:
         ImportError: Without diffusers, with the line that installs it.
+        ValueError: For arguments that PipelineGenerator does not take.
     """
+    check_arguments(PipelineGenerator, arguments, name_or_folder)
     try:
         from diffusers import DiffusionPipeline
     except ImportError as error:
