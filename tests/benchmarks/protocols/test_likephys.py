@@ -21,7 +21,8 @@ from worldsim.benchmarks.protocols.likephys import (
 from worldsim.data.clip import collate
 from worldsim.diffusion import add_noise
 from worldsim.models.config import DiTConfig
-from worldsim.models.world_model import World, WorldModel, WorldModelConfig
+from worldsim.models.world import World
+from worldsim.models.world_model import WorldModel, WorldModelConfig
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from torch.nn import functional
 from worldsim.benchmarks.protocols.likephys import DenoisingLoss
 from worldsim.data.clip import Clip
 from worldsim.diffusion import add_noise, to_noise
-from worldsim.models.world_model import World, WorldModel
+from worldsim.models.world import World
+from worldsim.models.world_model import WorldModel
 
 Encode = Callable[[Tensor], Tensor]
 

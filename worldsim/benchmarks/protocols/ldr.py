@@ -67,9 +67,9 @@ def way_out(camera: Camera, truth: Floats, radii: Floats) -> Floats:
 
 def judged_frames(camera: Camera, truth: Floats, radii: Floats) -> Flags:
     """(T,) frames of index 3 and above in which all balls are wholly in view."""
-    inside = (way_out(camera, truth, radii) >= 2 * radii).all(-1)
+    inside = np.asarray((way_out(camera, truth, radii) >= 2 * radii).all(-1), bool)
     inside[:FIRST_JUDGED] = False
-    return np.asarray(inside, bool)
+    return inside
 
 
 def read_positions(video: UInt8, scene: Scene, camera: Camera) -> Floats:
@@ -122,7 +122,7 @@ def position_error(read: Floats, truth: Floats, camera: Camera, radii: Floats) -
     judged = judged_frames(camera, truth, radii)
     if not judged.any():
         return math.nan, math.nan
-    gone = np.isnan(read).any(-1)
+    gone = np.asarray(np.isnan(read).any(-1), bool)
     distance = np.where(gone, way_out(camera, truth, radii), np.linalg.norm(read - truth, axis=-1))
     return float(distance[judged].mean()), float(gone[judged].mean())
 

@@ -76,7 +76,7 @@ def pisa_row(seen: Flags, true: Flags) -> Row:
     if seen.shape != true.shape or seen.ndim != 3:
         raise ValueError(f"masks: must have the true masks' shape {true.shape}, got {seen.shape}")
     l2, chamfer = pisa_l2(seen, true), pisa_chamfer(seen, true)
-    here, ought = seen.any((1, 2)), true.any((1, 2))
+    here, ought = (np.asarray(masks.any((1, 2)), bool) for masks in (seen, true))
     gone = here != ought
     scale = math.sqrt(2) * seen.shape[1]
     # The centre of whichever mask is there, and its way to the farthest corner.

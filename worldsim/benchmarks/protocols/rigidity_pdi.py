@@ -93,7 +93,7 @@ def pdi_of_tracks(points: Floats, visible: Flags | None = None, mask: Flags | No
     if len(pairs) < MIN_PAIRS:
         return {"rigidity": math.nan, "growth": math.nan, "measurable": 0.0}
     gaps = np.linalg.norm(points[:, pairs[:, 0]] - points[:, pairs[:, 1]], axis=-1)
-    return _row_of(*rigidity_pdi(gaps, gaps[0], visible[:, pairs].all(-1)))
+    return _row_of(*rigidity_pdi(gaps, gaps[0], np.asarray(visible[:, pairs].all(-1), bool)))
 
 
 def _inland(points: Floats, mask: Flags | None) -> Floats:
