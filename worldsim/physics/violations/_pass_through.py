@@ -127,20 +127,20 @@ def _events(measured: PairDistances, orientation: Tensor, limit: Tensor, measura
     normal = rotate_inverse(orientation[..., measured.pairs[:, 0], :], measured.normal)
     limit = limit.squeeze(-2) if limit.dim() == distance.dim() else limit
     events = torch.zeros_like(measurable, dtype=distance.dtype)
-    inside = distance[..., 0, :] < 0
-    counted = torch.zeros_like(inside)
-    entry, deepest = normal[..., 0, :, :], torch.zeros_like(distance[..., 0, :])
-    for step in range(1, distance.shape[-2]):
-        now, frame = distance[..., step, :], (step - 1) // count + 1
-        known = measurable[..., frame, :]
-        overlapping = now < 0
-        entering = overlapping & ~inside & known
-        # The normal just before entry belongs to the feature that is entered, the one after may not.
-        entry = torch.where(entering[..., None], normal[..., step - 1, :, :], entry)
-        deepest = torch.where(entering, now, torch.minimum(deepest, now))
-        counted = torch.where(entering, True, counted & known)
-        leaving = ~overlapping & inside & counted
-        far = (entry * normal[..., step, :, :]).sum(-1) < 0
-        events[..., frame, :] += (leaving & far & (deepest < -limit)).to(events.dtype)
-        inside = overlapping
+    inside = distance < 0
+    # Overlaps are rare: their first and last instants are found at once, and looked at one by one.
+    change = inside[..., 1:, :] != inside[..., :-1, :]
+    limit = limit.expand(distance[..., 0, :].shape)
+    for *lead, pair in change.any(-2).nonzero().tolist():
+        at = tuple(lead)
+        steps = (change[at][:, pair].nonzero()[:, 0] + 1).tolist()
+        if bool(inside[at][0, pair]):
+            steps = steps[1:]  # began before the first frame
+        for begin, end in zip(steps[::2], steps[1::2], strict=False):  # one that lasts to the end has no end
+            first, last = (begin - 1) // count + 1, (end - 1) // count + 1
+            # The normal just before entry belongs to the feature that is entered, the one after may not.
+            far = bool((normal[at][begin - 1, pair] * normal[at][end, pair]).sum() < 0)
+            deep = bool(distance[at][begin:end, pair].min() < -limit[at][pair])
+            if far and deep and bool(measurable[at][first : last + 1, pair].all()):
+                events[at][last, pair] += 1
     return events
