@@ -42,6 +42,9 @@ class VideoDiT(nn.Module):
         self.config = config
         width = config.width
         self.embed = PatchEmbed(config.channels + config.hint_channels, config.patch, width, config.stem)
+        if config.hint_channels:
+            # Told to all tokens at once: one token alone cannot tell a hint of unseen colour from none.
+            self.given = nn.Parameter(torch.zeros(width))
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.to_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         if config.setup_features:
@@ -110,6 +113,10 @@ class VideoDiT(nn.Module):
         if self.config.action_width and condition.actions is not None:
             time = time + self._embed_actions(condition.actions, grid[0])
         still = self.time(time_features(torch.zeros_like(t[:, :1]), self.config.width))
+        if condition.hint is not None and self.config.hint_channels:
+            given = condition.hint_given if condition.hint_given is not None else z.new_ones(z.shape[0])
+            told = given[:, None, None] * self.given
+            time, still = time + told, still + told
         modulation = rearrange(self.to_modulation(time), "b t (k d) -> b t k d", k=6)
         context_modulation = rearrange(self.to_modulation(still), "b t (k d) -> b t k d", k=6)
         angles = rotary_angles(grid, self.config.width // self.config.heads, z.device, z.dtype)
