@@ -2,6 +2,7 @@
 
 from worldsim.benchmarks._score import score
 from worldsim.benchmarks._self_test import Row, self_test
+from worldsim.benchmarks.brought_masks import load_object_masks, masks_of_points
 from worldsim.benchmarks.report import Entry, write_report
 from worldsim.benchmarks.result import Figure, Violations
 from worldsim.benchmarks.segment import Backdrop, ColourTracker
@@ -18,6 +19,8 @@ __all__ = [
     "Row",
     "Tracker",
     "Violations",
+    "load_object_masks",
+    "masks_of_points",
     "score",
     "self_test",
     "violate",
