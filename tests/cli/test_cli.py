@@ -162,15 +162,6 @@ def test_list_draws_a_sheet_of_one_family(capsys, tmp_path):
         assert len(sheet.getcolors(1 << 20)) > 2
 
 
-def test_the_demo_leaves_videos_and_a_sheet(capsys, tmp_path):
-    code, out, _ = run(
-        capsys, "demo", f"out={tmp_path / 'd'}", "scenes=[parabola,collision]", "pixels=32", "preset=fast"
-    )
-    assert code == 0
-    assert {path.name for path in (tmp_path / "d").iterdir()} == {"parabola.mp4", "collision.mp4", "sheet.png"}
-    assert all(str(path) in out for path in (tmp_path / "d").iterdir())
-
-
 COMPLETE = """
 source "$1"; shift; COMP_WORDS=("$@")
 COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _worldsim; printf '%s\\n' "${COMPREPLY[@]}"

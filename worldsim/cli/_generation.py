@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from worldsim.data.clip_set import average_down
 from worldsim.data.generate import with_pixels
+from worldsim.engines import Rollout
 from worldsim.models import ModelCard, WorldModel, shipped
 from worldsim.models.pretrained import read_config
 from worldsim.models.prior_alone import prior_alone
@@ -66,9 +64,11 @@ def draw_scene(family: str, seed: int, split: str, parameters: dict[str, Any], c
     return with_pixels(scene, card.size[0]) if card.size else scene
 
 
-def play(scene: Scene, card: ModelCard) -> NDArray[np.uint8]:
-    """(T, H, W, 3) pictures of a simulated scene, drawn as the checkpoint's training pictures were."""
+def play(scene: Scene, card: ModelCard) -> Rollout:
+    """A simulated scene in pictures drawn as the checkpoint's training pictures were; its floors are theirs."""
     from worldsim._simulate import simulate
 
-    fine = with_pixels(scene, scene.camera.height * card.oversampling)
-    return average_down(simulate(fine, preset=card.preset), scene).video
+    times = card.oversampling
+    fine = simulate(with_pixels(scene, scene.camera.height * times), preset=card.preset)
+    small = average_down(fine, scene)
+    return replace(fine, scene=scene, video=small.video, ids=small.ids, depth=fine.depth[:, ::times, ::times])

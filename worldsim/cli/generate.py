@@ -125,7 +125,7 @@ def _from_scene(config: Config) -> tuple[NDArray[np.uint8], Setup, Chosen, str]:
             f"model: must be a checkpoint for {config.scene}, none is shipped; the prior alone reads orthographic "
             "pictures only, such as those of collision, bouncing or bouncing_balls"
         )
-    video = play(scene, card)
+    video = play(scene, card).video
     return video[: max(chosen.model.config.context_lengths)], scene.setup(), chosen, config.scene
 
 

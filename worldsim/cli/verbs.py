@@ -48,6 +48,8 @@ VERBS: dict[str, Verb] = {
     "generate": Verb("worldsim.cli.generate", "go on with a scene or a clip, as a video with its facts beside it"),
     "bench": Verb("worldsim.cli.bench", "score videos for physical violations, or test the benchmark itself"),
     "replay": Verb("worldsim.cli.replay", "play a stored rollout or scene again, compare it, draw it better"),
-    "demo": Verb("worldsim.cli.demo", "simulate a handful of families and draw a sheet of them"),
+    "demo": Verb(
+        "worldsim.cli.demo", "generate futures by the plain and the paired model, score them, show them on one page"
+    ),
     "completion": Verb("worldsim.cli.completion", "print the tab completion script of a shell"),
 }
