@@ -44,11 +44,19 @@ class Event:
         return {"kind": self.kind, "time": self.time, "subject": self.subject, "other": self.other, **self.values}
 
 
+# The scene last asked for and its objects: every event and every proof asks for them.
+_last: tuple[Scene | None, dict[str, list[int]]] = (None, {})
+
+
 def objects(scene: Scene) -> dict[str, list[int]]:
-    """Object name to the indices of its bodies, in order of first appearance."""
-    members: dict[str, list[int]] = {}
-    for i, body in enumerate(scene.bodies):
-        members.setdefault(body.object_name, []).append(i)
+    """Object name to the indices of its bodies, in order of first appearance; to be read only."""
+    global _last
+    known, members = _last
+    if known is not scene:
+        members = {}
+        for i, body in enumerate(scene.bodies):
+            members.setdefault(body.object_name, []).append(i)
+        _last = (scene, members)
     return members
 
 
@@ -104,14 +112,14 @@ def _first_contacts(rollout: Rollout) -> list[Event]:
 
 def supporting_frames(rollout: Rollout, subject: str, other: str) -> NDArray[np.bool_]:
     """(T,) whether `other` carries `subject` from below over the interval that ends at each frame."""
-    scene, contacts = rollout.scene, rollout.contacts
+    members, contacts = objects(rollout.scene), rollout.contacts
+    carried, carrier = np.zeros((2, len(rollout.scene.bodies) + 1), dtype=bool)
+    carried[np.array(members[subject]) + 1] = carrier[np.array(members[other]) + 1] = True
+    first, second, up = contacts.pair[:, 0], contacts.pair[:, 1], contacts.normal[:, 2]
+    # The normal points from the first body to the second; it points up where the second one is carried.
+    lifts = (carrier[first] & carried[second] & (up > UPRIGHT)) | (carried[first] & carrier[second] & (up < -UPRIGHT))
     frames = np.zeros(rollout.trajectory.num_frames, dtype=bool)
-    for k, (first, second) in enumerate(contacts.pair):
-        names = scene.bodies[first - 1].object_name, scene.bodies[second - 1].object_name
-        # The normal points from the first body to the second; it points up where the second one is carried.
-        up = float(contacts.normal[k, 2])
-        if (names == (other, subject) and up > UPRIGHT) or (names == (subject, other) and up < -UPRIGHT):
-            frames[contacts.frame[k]] = True
+    frames[contacts.frame[lifts]] = True
     return frames
 
 
