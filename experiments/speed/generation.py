@@ -2,8 +2,8 @@
 
 Generation (scene drawn, played, rendered to RGB, ids and depth, captioned, encoded, hashed, in a shard on disk) runs in
 turns with two loops: "direct" calls worldsim's engine, renderer and encoder without data set, captions, hashes and
-checks; "bare" calls MuJoCo, its renderer and PyAV, with as many sub-steps and MuJoCo's own contacts. Bar: 0.9 of their
-episodes a second. Run it on a quiet machine: python experiments/speed/generation.py
+checks; "bare" calls MuJoCo, its renderer and PyAV, with sub-steps of 4 ms and MuJoCo's own contacts. Bar: 0.9 of bare's
+episodes a second. Run it on a quiet machine: python experiments/speed/generation.py --out docs/measured
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import platform
 import shutil
@@ -28,33 +29,24 @@ import numpy as np
 import torch
 import zstandard
 from av.video.reformatter import VideoReformatter
+from generation_page import page
+from generation_profile import STAGES, Meter, install, profile
 
 import worldsim
 from worldsim.data import GenerateConfig, encode_rollout, generate_dataset
 from worldsim.data.generate import draw_scene
 from worldsim.engines import get_engine
 from worldsim.engines.mujoco.model import to_mjcf
-from worldsim.engines.mujoco.play import Player
 from worldsim.engines.mujoco.render import _aim
 from worldsim.scene import Scene
 
+FAMILIES = ["hoop", "bouncing_balls", "collision", "billiards", "incline"]
 BAR = 0.9
-
-
-def count_steps(scene: Scene) -> int:
-    """Sub-steps that worldsim's engine takes a frame interval in this scene, on average, rounded up."""
-    taken = 0
-
-    class Counter(Player):
-        def _take(self, step: float, locate: bool) -> None:
-            nonlocal taken
-            taken += 1
-            super()._take(step, locate)
-
-    player = Counter(scene)
-    for k in range(1, scene.num_frames):
-        player.advance(k / scene.fps)
-    return max(1, -(-taken // max(1, scene.num_frames - 1)))
+# Longest sub-step of the bare loop, seconds: the longest that worldsim's engine takes where something may touch, and
+# twice MuJoCo's default. Shorter ones, which MuJoCo's springs may want, would make it slower.
+BARE_STEP = 4e-3
+# Episodes of each family that the table of stages is the mean of.
+PROFILED = 8
 
 
 class BareLoop:
@@ -142,7 +134,7 @@ def compare(family: str, episodes: int, repeats: int, pixels: int, frames: int) 
     """Seconds an episode of both, in turns, and the ratio of their speeds."""
     config = GenerateConfig(scene=family, num_rollouts=episodes, pixels=pixels, num_frames=frames)
     scenes = [draw_scene(config, number) for number in range(episodes)]
-    prepared = [(to_mjcf(scene), scene, count_steps(scene)) for scene in scenes]
+    prepared = [(to_mjcf(scene), scene, math.ceil(1 / scene.fps / BARE_STEP - 1e-9)) for scene in scenes]
     bare = BareLoop(pixels)
     engine = get_engine("mujoco")
     rows: dict[str, list[tuple[float, float]]] = {"worldsim": [], "direct": [], "bare": []}
@@ -168,7 +160,7 @@ def compare(family: str, episodes: int, repeats: int, pixels: int, frames: int) 
             shutil.rmtree(root)
             if repeat:  # the first round warms caches and contexts
                 rows[name].append((seconds[0] / episodes, seconds[1] / episodes))
-    out: dict[str, object] = {"family": family, "sub-steps a frame": statistics.mean(row[2] for row in prepared)}
+    out: dict[str, object] = {"family": family, "sub-steps a frame": prepared[0][2]}
     for kind, name in enumerate(("wall", "cpu")):
         figures: dict[str, object] = {
             f"{loop} s/episode": statistics.median(row[kind] for row in rows[loop]) for loop in rows
@@ -195,12 +187,12 @@ def machine() -> dict[str, object]:
 def main() -> None:
     """Measure, print and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", default=["hoop", "bouncing_balls", "collision"])
-    parser.add_argument("--episodes", type=int, default=20, help="a round")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of each, in turns, after one that warms up")
+    parser.add_argument("--families", nargs="+", default=FAMILIES)
+    parser.add_argument("--episodes", type=int, default=12, help="a round")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of each, in turns, after one that warms up")
     parser.add_argument("--pixels", type=int, default=64)
     parser.add_argument("--frames", type=int, default=49)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("generation.json"))
+    parser.add_argument("--out", type=Path, help="folder to write speed.json and the page speed.md to")
     options = parser.parse_args()
     place = machine()
     print(", ".join(f"{name} {value}" for name, value in place.items()))
@@ -218,11 +210,23 @@ def main() -> None:
                     f"{'':21} {loop:6} {figures[f'{loop} s/episode']:.3f} s: ratio {ratio:.2f} ({low:.2f} to "
                     f"{high:.2f}), bar {BAR}: {'met' if ratio >= BAR else 'missed'}"
                 )
-    settings = {name: value for name, value in vars(options).items() if name != "out"}
-    options.out.write_text(
-        json.dumps({"machine": place, "settings": settings, "bar": BAR, "results": results}, indent=1)
-    )
-    print(f"wrote {options.out}")
+    if options.out is None:
+        return
+    meter = Meter()
+    install(meter)
+    stages = {f: profile(meter, f, PROFILED, options.pixels, options.frames) for f in options.families}
+    document = {
+        "machine": place,
+        "settings": {name: value for name, value in vars(options).items() if name != "out"},
+        "bar": BAR,
+        "bare step": BARE_STEP,
+        "results": results,
+        "profile": {f: {stage: row.get(stage, 0.0) for stage in STAGES} for f, row in stages.items()},
+        "profile episodes": PROFILED,
+    }
+    (options.out / "speed.json").write_text(json.dumps(document, indent=1) + "\n")
+    (options.out / "speed.md").write_text(page(document))
+    print(f"wrote speed.json and speed.md to {options.out}")
 
 
 if __name__ == "__main__":

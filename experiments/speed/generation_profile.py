@@ -1,4 +1,6 @@
-"""Where the processor time of one generated episode goes: python experiments/speed/generation_profile.py
+"""Where the processor time of one generated episode goes, stage by stage.
+
+Run it as python experiments/speed/generation_profile.py; it is of use on a busy machine too.
 
 Generation runs as `worldsim simulate` runs it; the functions of each stage are wrapped so that each one's own processor
 seconds, without those of the stages that it calls, are added up. The time of the process's processor does not hang on
@@ -54,7 +56,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "encode ids": ("worldsim.data.encode:encode_ids",),
     "encode depth": ("worldsim.data.encode:encode_depth",),
     "encode arrays": ("worldsim.data.encode:encode_arrays",),
-    "encode texts": ("worldsim.data.encode:encode_rollout",),
+    "encode texts": ("worldsim.data.generate:encode_rollout",),
     "hash and write": (
         "worldsim.data.shards:ShardWriter.add",
         "worldsim.data.shards:ShardWriter.__enter__",
