@@ -1,7 +1,7 @@
 """Scores of generated video: metrics, violating twins, self-test and the report."""
 
 from worldsim.benchmarks._score import score
-from worldsim.benchmarks._self_test import Row, self_test
+from worldsim.benchmarks._self_test import CheatRow, Row, cheat_test, self_test
 from worldsim.benchmarks.brought_masks import load_object_masks, masks_of_points
 from worldsim.benchmarks.report import Entry, write_report
 from worldsim.benchmarks.result import Figure, Violations
@@ -12,6 +12,7 @@ from worldsim.benchmarks.twins import KINDS, NotApplicable, violate
 __all__ = [
     "KINDS",
     "Backdrop",
+    "CheatRow",
     "ColourTracker",
     "Entry",
     "Figure",
@@ -19,6 +20,7 @@ __all__ = [
     "Row",
     "Tracker",
     "Violations",
+    "cheat_test",
     "load_object_masks",
     "masks_of_points",
     "score",

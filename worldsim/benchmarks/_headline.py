@@ -13,9 +13,9 @@ from worldsim.benchmarks.laws import Reading
 # Laws of one group stand for one kind of failure; the headline is the mean over groups, so that a kind with more laws
 # does not weigh more.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "contact": ("penetration", "pass_through"),
+    "contact": ("penetration", "pass_through", "unanswered_contact"),
     "body": ("rigidity", "permanence"),
-    "motion": ("teleport", "dynamics", "gravity", "energy", "momentum"),
+    "motion": ("teleport", "dynamics", "gravity", "energy", "momentum", "uncaused_response", "jitter"),
     "life": ("stillness",),
 }
 

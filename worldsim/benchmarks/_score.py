@@ -37,6 +37,7 @@ def score(
     fps: float | None = None,
     context: int | None = None,
     tracker: Tracker | None = None,
+    depth: Any = None,
 ) -> Violations:
     """Measure how far a video breaks physical laws.
 
@@ -58,6 +59,8 @@ def score(
         fps: Frames a second; left out, the scene's or setup's, the file's, or 24.
         context: How many frames were given to the model; the objects in them must stay. 4 where left out.
         tracker: Finds objects where no masks are given; left out, the built-in one for flat and simply shaded video.
+        depth: (T, H, W) metres along the camera's axis of each pixel, where it is known: places bodies in space to a
+            hundredth of their size. The floor is read with the ground truth's own depth.
 
     Returns:
         Violations.
@@ -80,6 +83,7 @@ def score(
     if context is not None and not (isinstance(context, int) and 1 <= context <= frames):
         raise ValueError(f"context: must be a whole number of frames from 1 to {frames}, got {context!r}")
     world = None if told is None else world_of(told, height, width)
+    depths = None if depth is None else _depths(depth, given.shape, world)
     reader = _reader(told, world, masks, tracker)
     regime = "planar" if (told is not None and told.planar) or (told is None and planar) else "scene"
     regime = "unknown" if told is None and not planar else regime
@@ -91,13 +95,14 @@ def score(
         expected = truth.trajectory
         # Before the video's own, so that ids of both are never held at once.
         true_ids = truth.ids() if masks is not None else _read(reader, truth.footage, world)
-        floors, seen, _ = judge(true_ids, world, regime, given.fps, expected)
+        true_depth = None if depth is None else truth.depth()
+        floors, seen, _ = judge(true_ids, world, regime, given.fps, expected, depth=true_depth)
         del true_ids
         first = seen.area
         del seen
     num_ids = None if world is None else len(world.bodies)
     ids = _read(reader, given, world) if masks is None else load_masks(masks, given.shape, num_ids, given.size)
-    readings, tracks, world = judge(ids, world, regime, given.fps, expected, given.scale)
+    readings, tracks, world = judge(ids, world, regime, given.fps, expected, given.scale, depths)
     table = _floor_table(regime, height) if scene is None and told is not None else {}
     scores, figures = {}, {}
     for law, reading in readings.items():
@@ -121,7 +126,13 @@ def score(
 
 
 def judge(
-    ids: UInt8, world: World | None, regime: str, fps: float, expected: Trajectory | None, scale: float = 1.0
+    ids: UInt8,
+    world: World | None,
+    regime: str,
+    fps: float,
+    expected: Trajectory | None,
+    scale: float = 1.0,
+    depth: Floats | None = None,
 ) -> tuple[dict[str, Reading], Tracks, World]:
     """All laws of a video whose masks are at hand; without a world, the masks make one, in pixels of `scale` masks'."""
     edges = outline(ids)
@@ -129,10 +140,22 @@ def judge(
     tracks = measure_tracks(ids, count, edges)
     world = _enlarged(world_of_masks(tracks), scale) if world is None else world
     placeable = regime != "unknown" and len(world.balls) > 0
-    motion = read_motion(tracks, edges, world, fps) if placeable else None
+    motion = read_motion(tracks, edges, world, fps, depth) if placeable else None
     if expected is not None and expected.num_frames != tracks.num_frames:
         raise ValueError(f"scene: must last {tracks.num_frames} frames as the video, got {expected.num_frames}")
     return read_laws(tracks, world, motion, expected, regime), tracks, world
+
+
+def _depths(depth: Any, shape: tuple[int, int, int], world: World | None) -> Floats:
+    """(T, H, W) checked."""
+    if world is None or world.planar:
+        raise ValueError("depth: must come with a scene or setup in space, whose bodies it places")
+    depths = np.asarray(depth, np.float64)
+    if depths.shape != shape:
+        raise ValueError(f"depth: must have the video's shape {shape}, got {depths.shape}")
+    if not (np.isfinite(depths).all() and (depths > 0).all()):
+        raise ValueError("depth: must be finite and above 0 everywhere, metres along the camera's axis")
+    return depths
 
 
 def _enlarged(world: World, scale: float) -> World:
@@ -217,7 +240,7 @@ def _tracked(tracks: Tracks, area: Floats, world: World, context: int) -> float:
     objects = tuple(k for k in world.objects if area[:context, k].max(initial=0) >= MIN_AREA)
     if not objects:
         return 0.0
-    exists, known = existence(tracks, objects, world.behind)
+    exists, known = existence(tracks, objects, world)
     return float((exists * known).mean())
 
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
+import numpy as np
+from scipy import ndimage
+
+from worldsim.benchmarks.rays import first_hit
 from worldsim.benchmarks.track import Flags, Floats, Tracks
+from worldsim.benchmarks.world import World
+from worldsim.scene import Box, Capsule, Shape
 
 MIN_AREA = 12.0  # pixels that an object must have shown for its absence to mean anything
+_SPLIT = 0.2  # of a mask apart from its largest part, above which the object counts as split
 
 
-def existence(tracks: Tracks, objects: tuple[int, ...], behind: tuple[int, ...]) -> tuple[Flags, Flags]:
+def existence(tracks: Tracks, objects: tuple[int, ...], world: World) -> tuple[Flags, Flags]:
     """Judge presence from visibility.
 
     An unseen object is lawfully out of sight where it was last seen at, or is bound for, the picture's edge, or where
-    the place it should be at lies under another object (static bodies that it stands in front of cover nothing).
-    Places are interpolated over gaps and carried on at constant velocity after the last sight and before the first.
+    the place it should be at lies under another object. A static body covers where its surface is nearer than the
+    object, whose distance its apparent size tells (Cauchy: the mean shadow of a convex body is a quarter of its
+    surface). Places are interpolated over gaps and carried on at constant velocity after the last sight and before the
+    first. An object whose mask falls apart with nothing in front of it is not one object: a split counts as absence.
+    Of objects that merge one is lost.
 
     Args:
         tracks: Of the video.
         objects: Places of the objects to judge.
-        behind: Ids that cover nothing.
+        world: That they live in.
 
     Returns:
         (T, K) whether each exists, and (K,) whether it was ever seen at MIN_AREA, without which nothing is known.
@@ -36,8 +46,33 @@ def existence(tracks: Tracks, objects: tuple[int, ...], behind: tuple[int, ...])
         place = _places(tracks.centroid[:, k], seen)
         radius = float(np.sqrt(np.median(area[seen]) / np.pi))
         for t in np.flatnonzero(~seen):
-            exists[t, column] = _out_of_sight(tracks, k, int(t), place[t], radius, seen, behind)
+            exists[t, column] = _out_of_sight(tracks, k, int(t), place[t], radius, seen, world)
+        exists[:, column] &= ~_split(tracks, k, seen)
     return exists, known
+
+
+def _split(tracks: Tracks, k: int, seen: Flags) -> Flags:
+    """(T,) whether a mask that shares no edge with another object falls into large parts."""
+    alone = seen & (tracks.neighbour[:, k, 1:].sum(-1) == 0) & (tracks.area[:, k] >= MIN_AREA)
+    result = np.zeros(len(seen), bool)
+    for t in np.flatnonzero(alone):
+        spread = 4 * np.sqrt(np.diag(tracks.covariance[t, k])) + 2
+        (u0, v0), (u1, v1) = np.floor(tracks.centroid[t, k] - spread).clip(0), np.ceil(tracks.centroid[t, k] + spread)
+        window = tracks.ids[t, int(v0) : int(v1), int(u0) : int(u1)] == k + 1
+        parts, count = ndimage.label(window, np.ones((3, 3), int))
+        if count > 1:
+            result[t] = 1 - np.bincount(parts.ravel())[1:].max() / tracks.area[t, k] > _SPLIT
+    return result
+
+
+def _shadow_radius(shape: Shape) -> float:
+    """Radius of the ball whose mean shadow is the shape's: root of surface over 4 pi, metres."""
+    if isinstance(shape, Box):
+        x, y, z = shape.half_extents
+        return math.sqrt(2 * (x * y + y * z + z * x) / math.pi)
+    if isinstance(shape, Capsule):
+        return math.sqrt(shape.radius * (shape.radius + shape.half_length))
+    return shape.extent
 
 
 def _places(centroid: Floats, seen: Flags) -> Floats:
@@ -54,9 +89,7 @@ def _places(centroid: Floats, seen: Flags) -> Floats:
     return place
 
 
-def _out_of_sight(
-    tracks: Tracks, k: int, t: int, place: Floats, radius: float, seen: Flags, behind: tuple[int, ...]
-) -> bool:
+def _out_of_sight(tracks: Tracks, k: int, t: int, place: Floats, radius: float, seen: Flags, world: World) -> bool:
     height, width = tracks.ids.shape[1:]
     u, v = place
     if not (0.5 <= u <= width - 0.5 and 0.5 <= v <= height - 0.5):
@@ -67,7 +100,14 @@ def _out_of_sight(
     if (len(after) == 0 and tracks.border[before[-1], k]) or (len(before) == 0 and tracks.border[after[0], k]):
         return True
     reach = max(1, round(radius))
-    x, y = int(u), int(v)
-    window = tracks.ids[t, max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
-    covered = ~np.isin(window, (0, k + 1, *behind))
+    top, left = max(0, int(v) - reach), max(0, int(u) - reach)
+    window = tracks.ids[t, top : int(v) + reach + 1, left : int(u) + reach + 1]
+    covered = ~np.isin(window, (0, k + 1, *world.behind))
+    shape = world.bodies[k].shape
+    if world.camera.kind == "perspective":
+        distance = world.camera.focal * _shadow_radius(shape) / radius - shape.extent
+        for number in set(np.unique(window).tolist()) & set(world.behind):
+            y, x = np.nonzero(window == number)
+            pixels = np.stack([x + left, y + top], -1) + 0.5
+            covered[y, x] = first_hit(world.bodies[number - 1], world.camera, pixels) < distance
     return bool(covered.mean() >= 0.6)

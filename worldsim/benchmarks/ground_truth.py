@@ -7,12 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldsim.benchmarks.footage import CHUNK_PIXELS, Footage, footage_of_array, footage_of_stream
 from worldsim.benchmarks.rays import fit_camera
 from worldsim.benchmarks.segment import Backdrop
 from worldsim.benchmarks.track import UInt8
 from worldsim.engines import Rollout, get_engine
+from worldsim.engines.rollout import Frames
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Scene, Setup, State, dumps
 
@@ -28,16 +30,20 @@ class Film:
     Attributes:
         trajectory: (T, N) of all bodies.
         footage: Of the video's size, rate and length.
-        pictures: Gives (n, H, W, 3) frames and (n, H, W) ids in order, anew at each call.
+        pictures: Gives frames, ids and depth of a few frames at a time in order, anew at each call.
     """
 
     trajectory: Trajectory
     footage: Footage
-    pictures: Callable[[], Iterator[tuple[UInt8, UInt8]]]
+    pictures: Callable[[], Iterator[Frames]]
 
     def ids(self) -> UInt8:
         """(T, H, W) ids of all frames."""
-        return np.concatenate([ids for _, ids in self.pictures()])
+        return np.concatenate([part.ids for part in self.pictures()])
+
+    def depth(self) -> NDArray[np.float64]:
+        """(T, H, W) metres along the camera's axis."""
+        return np.concatenate([part.depth for part in self.pictures()]).astype(np.float64)
 
 
 def film(scene: Scene, video: Footage, played: Rollout | None = None) -> Film:
@@ -50,17 +56,16 @@ def film(scene: Scene, video: Footage, played: Rollout | None = None) -> Film:
     rollout = played
     if len(rollout.video):
         footage = footage_of_array(rollout.video, video.fps)
-        return Film(rollout.trajectory, footage, lambda: iter([(rollout.video, rollout.ids)]))
+        return Film(rollout.trajectory, footage, lambda: iter([Frames(rollout.video, rollout.ids, rollout.depth)]))
 
-    def draw() -> Iterator[tuple[UInt8, UInt8]]:
+    def draw() -> Iterator[Frames]:
         engine = get_engine(rollout.engine)
         most = max(1, CHUNK_PIXELS // (height * width))
         for start in range(0, frames, most):
-            drawn = engine.render(rollout.scene, rollout.trajectory.map(lambda x, s=start: x[s : s + most]))
-            yield drawn.video, drawn.ids
+            yield engine.render(rollout.scene, rollout.trajectory.map(lambda x, s=start: x[s : s + most]))
 
     def stream(_: list[str]) -> Iterator[tuple[UInt8, float]]:
-        return ((frame, video.fps) for chunk, _ in draw() for frame in chunk)
+        return ((frame, video.fps) for part in draw() for frame in part.video)
 
     return Film(rollout.trajectory, footage_of_stream(stream), draw)
 

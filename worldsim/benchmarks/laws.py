@@ -14,15 +14,20 @@ from worldsim.benchmarks.track import Floats, Tracks
 from worldsim.benchmarks.world import Motion, World
 from worldsim.physics import violations
 from worldsim.physics.bodies import Bodies
+from worldsim.physics.geometry import distances
 from worldsim.physics.trajectory import Trajectory
 from worldsim.physics.violations.result import Violation
+from worldsim.scene import Body, Law
 
 LAWS = (
     *("penetration", "pass_through", "rigidity", "permanence", "teleport"),
     *("dynamics", "gravity", "energy", "momentum", "stillness"),
+    *("unanswered_contact", "uncaused_response", "jitter"),
 )
 _FLIGHT_SECONDS = 0.2  # either side of the instant whose acceleration is fitted
-_ENERGY_FRAMES = 6  # medians over as many on both sides: central differences smear an impact over two
+_ENERGY_FRAMES = 6  # medians over as many on both sides
+_REST_SPEED = 0.1  # radii a second under which a body rests
+_MAX_DEPTH_ERROR = 0.07  # of the smaller half width: standard error at which a depth of .2 is three times its noise
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def read_laws(
     unit, trajectory, bodies = world.unit, motion.trajectory, motion.bodies
     settled = Settler(world, motion, frames)
     pairs = "no pair of bodies that can be placed"
-    result["penetration"] = settled(violations.penetration(trajectory, bodies), np.nanmax, unit, radius, pairs)
+    result["penetration"] = _penetration(settled, radius)
     result["pass_through"] = settled(violations.pass_through(trajectory, bodies), np.nansum, "events", 1.0, pairs)
     result["rigidity"] = _rigidity(tracks, world, motion, regime)
     short = barred(frames, unit, "needs 4 frames")
@@ -92,7 +97,9 @@ def read_laws(
         if frames >= 4
         else short
     )
-    result.update(_laws_of_motion(settled, world, trajectory, bodies, radius))
+    result.update(_laws_of_motion(settled, world, motion, radius))
+    result["unanswered_contact"] = _unanswered(settled, radius)
+    result["jitter"] = _jitter(settled, expected, radius)
     result["stillness"] = _stillness(settled, expected, radius * (0.4 if regime == "planar" else 1.0))
     return {law: result[law] for law in LAWS}
 
@@ -104,6 +111,11 @@ class Settler:
     world: World
     motion: Motion
     frames: int
+    chosen: Callable[[Body], bool] = lambda body: not body.static
+
+    def only(self, chosen: Callable[[Body], bool]) -> Settler:
+        """Of these bodies alone, static ones never."""
+        return dataclasses.replace(self, chosen=lambda body: not body.static and chosen(body))
 
     def __call__(
         self, violation: Violation, statistic: Callable[[Floats], object], unit: str, reference: float, reason: str
@@ -112,15 +124,12 @@ class Settler:
         known = violation.measurable.numpy()
         entries = np.where(known, violation.values.numpy(), np.nan)
         subjects = [tuple(int(i) for i in row) for row in violation.subjects]
-        moving = [not s or any(not self._static(i) for i in s) for s in subjects]
+        moving = [not s or any(self.chosen(self.world.bodies[self.motion.places[i]]) for i in s) for s in subjects]
         entries, known = entries[:, moving], known[:, moving]
         names = tuple(self.motion.name(self.world, s) for s, keep in zip(subjects, moving, strict=True) if keep)
         value = float(np.asarray(statistic(entries))) if known.any() else float("nan")
         share = float(known.mean()) if known.size else 0.0
         return Reading(value, unit, reference, share, entries, names, "" if known.any() else reason)
-
-    def _static(self, place: int) -> bool:
-        return self.motion.bodies.static[place]
 
 
 def _worst_body(entries: Floats) -> float:
@@ -135,7 +144,7 @@ def _radius(world: World) -> float:
 
 def _permanence(tracks: Tracks, world: World) -> Reading:
     objects = world.objects
-    exists, known = existence(tracks, objects, world.behind)
+    exists, known = existence(tracks, objects, world)
     presence = torch.from_numpy(exists.astype(np.float64))
     # Bodies that are there at all are the yardstick, not the first frame, in which one may be missing.
     whole = torch.cat([torch.ones_like(presence[:1]), presence])
@@ -169,11 +178,57 @@ def _rigidity(tracks: Tracks, world: World, motion: Motion, regime: str) -> Read
     return Reading(value, "log ratio", 1.0, float(known.mean()), entries, names, reason)
 
 
-def _laws_of_motion(
-    settled: Settler, world: World, trajectory: Trajectory, bodies: Bodies, radius: float
-) -> dict[str, Reading]:
+def _penetration(settled: Settler, radius: float) -> Reading:
+    """Depth of overlap, where both places are known well enough along the way that parts the pair.
+
+    A picture tells little of the distance from the camera, so that two balls side by side can be judged where two
+    behind each other cannot. Entries whose standard error exceeds _MAX_DEPTH_ERROR of the smaller half width are not
+    measurable.
+    """
+    motion = settled.motion
+    found = _sharp(motion, violations.penetration(motion.trajectory, motion.bodies))
+    pairs = "no pair of bodies that can be placed well enough along the way that parts them"
+    return settled(found, np.nanmax, settled.world.unit, radius, pairs)
+
+
+def _unanswered(settled: Settler, radius: float) -> Reading:
+    """Contacts that do not part, where depths can be told; in radii a second for a reference."""
+    motion = settled.motion
+    if settled.frames < 2:
+        return barred(settled.frames, "m/s", "needs 2 frames")
+    found = violations.unanswered_contact(motion.trajectory, motion.bodies, 0.1 * radius)
+    unit = f"{settled.world.unit}/s"
+    return settled(_sharp(motion, found), np.nanmax, unit, radius, "no pair is seen to touch")
+
+
+def _jitter(settled: Settler, expected: Trajectory | None, radius: float) -> Reading:
+    """Tremor of bodies that rest, by the scene's own motion where it is known."""
+    motion, window = settled.motion, 4
+    if settled.frames < 2 * window + 1:
+        return barred(settled.frames, settled.world.unit, f"needs {2 * window + 1} frames")
+    rest = None if expected is None else expected.map(lambda x: x[:, list(motion.places)].double())
+    found = violations.jitter(motion.trajectory, rest, window, _REST_SPEED * radius)
+    return settled(found, _worst_body, settled.world.unit, radius, "no body rests")
+
+
+def _sharp(motion: Motion, found: Violation) -> Violation:
+    """Of a law of pairs, the entries whose distance is known well enough."""
+    bodies, trajectory = motion.bodies, motion.trajectory
+    if found.subjects.shape[0]:
+        normal = distances(bodies, trajectory.position, trajectory.orientation, check=False).normal.numpy()
+        i, j = found.subjects.numpy().T
+        spread = motion.covariance[:, i] + motion.covariance[:, j]
+        square = (normal[..., None, :] @ spread @ normal[..., None])[..., 0, 0]
+        width = violations.thickness(bodies)[0].numpy()
+        sharp = torch.from_numpy(square < (_MAX_DEPTH_ERROR * np.minimum(width[i], width[j])) ** 2)
+        found = dataclasses.replace(found, measurable=found.measurable & sharp)
+    return found
+
+
+def _laws_of_motion(settled: Settler, world: World, motion: Motion, radius: float) -> dict[str, Reading]:
     frames, law = settled.frames, world.law
-    names = ("dynamics", "gravity", "energy", "momentum")
+    trajectory, bodies = motion.trajectory, motion.bodies
+    names = ("dynamics", "gravity", "energy", "momentum", "uncaused_response")
     if law is None:
         return {name: barred(frames, "", "needs the law of a scene or setup") for name in names}
     if frames < 5:
@@ -181,42 +236,67 @@ def _laws_of_motion(
     flight = "no body is seen in free flight"
     margin = 0.1 * radius  # a reader's error, within which bodies may touch unseen
     residual = violations.dynamics_residual(trajectory, bodies, law.gravity, law.drag, margin=margin)
-    window = min(max(2, round(_FLIGHT_SECONDS / trajectory.dt)), (frames - 1) // 2)
-    fall = violations.gravity_error(trajectory, bodies, law.gravity, law.drag, window, margin)
     pull = float(np.linalg.norm(law.gravity))
+    free = settled.only(lambda body: body.name not in world.jointed)
     result = {
-        "dynamics": settled(residual, _worst_body, "m", radius, flight),
-        "gravity": settled(fall, _worst_body, "m/s^2", max(pull, 1.0), flight),
+        "dynamics": free(residual, _worst_body, "m", radius, flight),
+        "uncaused_response": free(
+            violations.uncaused_response(trajectory, bodies, law.gravity, law.drag, margin),
+            np.nanmax,
+            "m/s",
+            radius,
+            flight,
+        ),
+        "gravity": free(_gravity(motion, law, margin), _worst_body, "m/s^2", max(pull, 1.0), flight),
     }
-    if world.driven:
-        why = "actuators put in energy and momentum that no picture shows"
+    why = "actuators put in energy and momentum that no picture shows" if world.driven else ""
+    if not why and len(motion.registrations) < len(world.objects):
+        why = "not all bodies that move can be placed"
+    why = why or ("joints hand on energy and momentum that no outline shows" if world.jointed else "")
+    if why:
         return {**result, "energy": barred(frames, "", why), "momentum": barred(frames, "", why)}
     drift = violations.momentum_drift(trajectory, bodies, law.gravity, law.drag, margin)
     mass = bodies.mass[0] * ~torch.tensor(bodies.static)
     size = float((mass * trajectory.linear_velocity.norm(dim=-1)).sum(-1).mean())
     held = "no interval in which nothing touches a static body"
     result["momentum"] = settled(drift, np.nanmean, "N s", max(size, 1e-9), held)
-    result["energy"] = _energy(trajectory, bodies, law.gravity)
+    result["energy"] = _energy(motion.smoothed, bodies, law.gravity)
     return result
 
 
-def _energy(trajectory: Trajectory, bodies: Bodies, gravity: tuple[float, float, float]) -> Reading:
+def _gravity(motion: Motion, law: Law, margin: float) -> Violation:
+    """Gravity error over _FLIGHT_SECONDS to both sides; over fewer for bodies that never fly for so long."""
+    trajectory = motion.trajectory
+    longest = min(max(2, round(_FLIGHT_SECONDS / trajectory.dt)), (trajectory.num_frames - 1) // 2)
+    shortest = min(longest, max(2, round(0.6 * longest)))
+    found = violations.gravity_error(trajectory, motion.bodies, law.gravity, law.drag, longest, margin)
+    for window in range(longest - 1, shortest - 1, -1):
+        other = violations.gravity_error(trajectory, motion.bodies, law.gravity, law.drag, window, margin)
+        wanting = ~found.measurable.any(0, keepdim=True)
+        values = torch.where(wanting, other.values, found.values)
+        found = dataclasses.replace(found, values=values, measurable=found.measurable | (other.measurable & wanting))
+    return found
+
+
+def _energy(smoothed: Trajectory, bodies: Bodies, gravity: tuple[float, float, float]) -> Reading:
     """Rise of the median energy from the _ENERGY_FRAMES before a frame to those from it on, as a share of the kinetic.
 
-    Energies are those of violations.mechanical_energy, with velocities from central differences; frame-to-frame gains
-    would be ruled by their noise, and by the dip that an impact leaves in them.
+    Energies are those of violations.mechanical_energy with velocities of the parabolas between impacts, whose noise is
+    far below that of differences. The spin of balls leaves no trace in an outline: what friction turns from spin into
+    speed counts as a gain, in lawful motion too, and so in the floor.
     """
     pull = torch.tensor(gravity, dtype=torch.float64)
     moving = ~torch.tensor(bodies.static)
-    total = violations.mechanical_energy(trajectory, bodies, pull).sum(-1).numpy()
-    kinetic = violations.mechanical_energy(trajectory, bodies, torch.zeros(3, dtype=torch.float64)).sum(-1).numpy()
-    seen = (trajectory.presence[:, moving] > 0.5).all(-1).numpy()
+    total = violations.mechanical_energy(smoothed, bodies, pull).sum(-1).numpy()
+    kinetic = violations.mechanical_energy(smoothed, bodies, torch.zeros(3, dtype=torch.float64)).sum(-1).numpy()
+    seen = (smoothed.presence[:, moving] > 0.5).all(-1).numpy()
     frames, w = len(total), _ENERGY_FRAMES
     entries = np.full((frames, 1), np.nan)
-    scale = max(float(np.quantile(kinetic, 0.75)), 1e-12)
+    scale = max(float(np.quantile(kinetic[seen], 0.75)), 1e-12) if seen.any() else 1.0
     for t in range(w, frames - w + 1):
-        if seen[t - w : t + w].all():
-            entries[t, 0] = max(0.0, np.median(total[t : t + w]) - np.median(total[t - w : t])) / scale
+        before, after = total[t - w : t][seen[t - w : t]], total[t : t + w][seen[t : t + w]]
+        if min(len(before), len(after)) > w // 2:
+            entries[t, 0] = max(0.0, np.median(after) - np.median(before)) / scale
     known = np.isfinite(entries)
     value = float(np.nanmax(entries)) if known.any() else float("nan")
     reason = "" if known.any() else f"needs {2 * w} frames on end in which all bodies are measured"

@@ -1,13 +1,17 @@
-"""From pixels to the world: lines of sight of a camera at a video's size, and where they meet the plane y = 0."""
+"""From pixels to the world: lines of sight of a camera at a video's size, and what they meet."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from worldsim.scene import Camera
+from worldsim.physics.bodies import Bodies
+from worldsim.physics.geometry.points import point_distance
+from worldsim.physics.rotation import to_matrix
+from worldsim.scene import Body, Box, Camera, Law, Plane, Setup
 
 Floats = NDArray[np.float64]
 
@@ -49,3 +53,38 @@ def on_plane(camera: Camera, pixels: Floats) -> Floats:
     """(..., 3) where lines of sight meet y = 0, metres."""
     origin, direction = rays(camera, pixels)
     return np.asarray(origin - (origin[..., 1:2] / direction[..., 1:2]) * direction, np.float64)
+
+
+def lift(camera: Camera, pixels: Floats, depth: Floats) -> Floats:
+    """(..., 3) points in metres at a depth (...) in metres along the camera's axis."""
+    origin, direction = rays(camera, pixels)
+    return np.asarray(origin + (depth / (direction @ camera.rotation[2]))[..., None] * direction, np.float64)
+
+
+def first_hit(body: Body, camera: Camera, pixels: Floats) -> Floats:
+    """(E) metres along the lines of sight of (E, 2) pixels to a static body, infinite where they miss it.
+
+    Closed forms for planes and boxes (slabs, Kay and Kajiya 1986); sphere tracing (Hart 1996) for the rest.
+    """
+    if body.state is None:
+        raise ValueError(f"body[{body.name}].state: must be known to be looked at")
+    origin, direction = rays(camera, pixels)
+    turn = to_matrix(torch.tensor(body.state.orientation, dtype=torch.float64)).numpy()
+    start, way = (origin - np.array(body.state.position)) @ turn, direction @ turn
+    if isinstance(body.shape, Plane):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            length = -start[:, 2] / way[:, 2]
+        return np.where(np.isfinite(length) & (length > 0), length, np.inf)
+    if isinstance(body.shape, Box):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sides = np.stack([(sign * np.array(body.shape.half_extents) - start) / way for sign in (-1, 1)])
+        near, far = np.nanmax(sides.min(0), -1), np.nanmin(sides.max(0), -1)
+        return np.where((near <= far) & (far > 0), np.maximum(near, 0.0), np.inf)
+    alone = Bodies.from_scenes([Setup((body,), Law(), camera, 1.0)], dtype=torch.float64)
+    size, corners = alone.size[0, 0], alone.vertices[0, 0]
+    point, ray = torch.from_numpy(start.copy()), torch.from_numpy(way.copy())
+    length = torch.zeros(len(point), dtype=torch.float64)
+    for _ in range(64):
+        gap = point_distance(alone.kinds[0], size, corners, point + length[:, None] * ray).distance
+        length = length + gap.clamp_min(0)
+    return np.where((gap.numpy() < 1e-3 * body.shape.extent), length.numpy(), np.inf)

@@ -1,135 +1,262 @@
-"""Amodal registration: the whole body behind what is seen of it, by fitting its known outline to its visible outline.
+"""Amodal registration of balls: the whole body behind what is seen of it, from the outline or from depth.
 
 Visible masks are disjoint, so that overlap shows only in whole shapes. A ball's outline is where lines of sight touch
 it: each edge between its mask and what lies behind gives the residual |distance of the ball's centre from the line of
 sight| - radius, and Gauss-Newton over all edges of a frame finds the centre, whether or not a part is hidden. In a
-planar world the lines of sight meet the plane in points and the ball is a disc.
+planar world the lines of sight meet the plane in points and the ball is a disc. Where depth is given, every pixel is a
+point of the surface, and the residual is its distance from the centre less the radius.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.benchmarks.rays import on_plane, rays
-from worldsim.benchmarks.track import Flags, Floats, Outline, Tracks
-from worldsim.scene import Camera
+from worldsim.benchmarks.pieces import cut
+from worldsim.benchmarks.rays import first_hit, lift, on_plane, rays
+from worldsim.benchmarks.track import Flags, Floats, Ints, Outline, Tracks
+from worldsim.scene import Body, Camera
 
 _STEPS = 12
-_EDGE_NOISE = 0.3  # pixels: the middle of an edge is off by up to half a pixel either way, sqrt(1/12)
-_MIN_EDGES = 8
-_DEPTH_WINDOW = 6  # frames to both sides
-_MAX_SPREAD = 0.35  # of the radius: standard error of the centre above which a frame counts as not measured
+EDGE_NOISE = 0.3  # pixels: the middle of an edge is off by up to half a pixel either way, sqrt(1/12)
+MIN_EDGES = 8
+_OUTLINE_WEIGHT = 0.03  # of an edge against a pixel of depth, which is good to a hundredth of a pixel's width
+MAX_SPREAD = 0.35  # of the radius: standard error of the centre above which a frame counts as not measured
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A ball's way through a video.
+    """A body's way through a video.
 
     Attributes:
         position: (T, 3) metres, world frame; NaN where not measured.
-        measured: (T,) whether enough outline is seen to place the ball.
-        error: (T,) standard error of the centre along its worst direction, metres: that along the ray in perspective.
-        stretch: (T,) log of the ratio of the axes of the visible outline, as seen against a ball's; NaN unless the
-            outline is all there.
+        orientation: (T, 4) w x y z; of no meaning for balls.
+        measured: (T,) whether enough is seen to place the body.
+        covariance: (T, 3, 3) of the position's error, square metres.
+        stretch: (T,) log of the ratio of the axes of the visible outline, as seen against the body's; NaN unless the
+            outline is all there and tells.
+        pieces: (T,) number of the stretch between impacts that each frame belongs to.
     """
 
     position: Floats
+    orientation: Floats
     measured: Flags
-    error: Floats
+    covariance: Floats
     stretch: Floats
+    pieces: Ints
+
+    @property
+    def error(self) -> Floats:
+        """(T,) standard error of the position along its worst direction, metres: along the ray in perspective."""
+        return np.asarray(np.sqrt(np.linalg.eigvalsh(self.covariance)[:, -1]), np.float64)
 
 
-def register_ball(
-    tracks: Tracks, edges: Outline, body: int, radius: float, camera: Camera, planar: bool, behind: tuple[int, ...]
-) -> Registration:
+@dataclass(frozen=True)
+class View:
+    """What all registrations of a video share.
+
+    Attributes:
+        tracks: Of the video.
+        edges: Of the video.
+        camera: Of the video's size.
+        planar: Whether all keep to the plane y = 0.
+        statics: By id, bodies that may lie behind or in front of what moves; none in planar worlds.
+        depth: (T, H, W) metres along the camera's axis, where it is given.
+    """
+
+    tracks: Tracks
+    edges: Outline
+    camera: Camera
+    planar: bool
+    statics: dict[int, Body]
+    depth: Floats | None = None
+
+
+def own_edges(view: View, body: int, extent: float, distance: Floats) -> tuple[NDArray[np.bool_], Flags]:
+    """Edges that are a body's own outline, and frames in which there are no others.
+
+    Edges against the background are its own, and those against static bodies that lie behind it; moving bodies may be
+    in front.
+
+    Args:
+        view: Of the video.
+        body: Its id.
+        extent: Its size, metres.
+        distance: (T,) metres from the camera's centre, or from its plane in an orthographic view.
+
+    Returns:
+        (E,) flags, and (T,) flags.
+    """
+    edges = view.edges
+    mine = edges.own == body
+    use = mine & (edges.other == 0)
+    for number, static in view.statics.items():
+        at = np.flatnonzero(mine & (edges.other == number))
+        if len(at):
+            # Where a body lies on a table the table is touched no nearer than the body; only what is nearer by its
+            # size covers it.
+            use[at] = first_hit(static, view.camera, _far_side(view, at)) > distance[edges.frame[at]] - extent
+    foreign = np.bincount(edges.frame[mine & ~use], minlength=view.tracks.num_frames)
+    return use, np.asarray(foreign == 0, bool)
+
+
+def _far_side(view: View, at: Ints) -> Floats:
+    """(K, 2) middles of the pixels on the far side of edges."""
+    frame, point = view.edges.frame[at], view.edges.point[at]
+    upright = (point[:, 0] % 1 == 0)[:, None]
+    half = np.where(upright, np.array([0.5, 0.0]), np.array([0.0, 0.5]))
+    x, y = (point - half).astype(np.int64).T
+    return point + np.where((view.tracks.ids[frame, y, x] == view.edges.own[at])[:, None], half, -half)
+
+
+def register_ball(view: View, body: int, radius: float) -> Registration:
     """Place one ball in every frame.
 
     Args:
-        tracks: Of the video.
-        edges: Of the video.
+        view: Of the video.
         body: Its id.
         radius: Metres.
-        camera: Of the video's size.
-        planar: Whether the ball is a disc in the plane y = 0.
-        behind: Ids of what may lie behind the ball, besides the background; edges against them count unless they lie
-            well inside the fitted outline, as where the ball sinks into a floor.
 
     Returns:
         Registration over all frames.
     """
+    tracks, camera, planar = view.tracks, view.camera, view.planar
     frames, column = tracks.num_frames, body - 1
-    use = (edges.own == body) & np.isin(edges.other, (0, *behind))
-    frame, pixels = edges.frame[use], edges.point[use]
     seen = tracks.area[:, column] > 0
     middle = np.where(seen[:, None], tracks.centroid[:, column], 0.0)
+    apparent = np.sqrt(np.maximum(tracks.area[:, column], 1.0) / np.pi)
+    distance = camera.focal * radius / apparent
+    if camera.kind == "orthographic":
+        distance = np.full(frames, np.inf)
+    use, free = own_edges(view, body, radius, distance)
+    frame, pixels = view.edges.frame[use], view.edges.point[use]
     if planar:
         points = on_plane(camera, pixels)[:, [0, 2]]
         centre = on_plane(camera, middle)[:, [0, 2]]
     else:
-        points, centre = _first_guess(tracks, column, radius, camera, middle, pixels)
-    alone = np.ones(len(frame), bool)
+        points = rays(camera, pixels)[1]
+        centre = rays(camera, middle)[1] * distance[:, None]
+    guess = rays(camera, middle)[1]
+    surface, at = _surface(view, body) if view.depth is not None and not planar else (np.zeros((0, 3)), frame[:0])
+    if len(at):
+        centre = _mean(surface, at, frames, centre) + radius * camera.rotation[2]
+    every = np.concatenate([frame, at])
+    trust = np.concatenate([np.full(len(frame), _OUTLINE_WEIGHT if len(at) else 1.0), np.ones(len(at))])
+    alone = np.ones(len(every), bool)
     for step in range(_STEPS):
-        normal, distance = _outward(points, centre[frame], planar)
-        residual = distance - radius
-        if step >= 4 and behind:
-            alone = residual > -1.5 / _pixels_a_metre(camera, centre, planar)[frame]
-        information = _sum(frame, (normal[:, :, None] * normal[:, None, :]) * alone[:, None, None], frames)
-        slope = _sum(frame, normal * (residual * alone)[:, None], frames)
+        normal, length = _outward(points, centre[frame], planar)
+        if len(at):
+            way = surface - centre[at]
+            reach = np.linalg.norm(way, axis=-1)
+            normal = np.concatenate([normal, way / np.maximum(reach, 1e-12)[:, None]])
+            length = np.concatenate([length, reach])
+        residual = length - radius
+        if step >= 4:
+            # Well inside the outline a static body must have come in front, as where the ball sinks into a floor.
+            alone = residual > -1.5 / _pixels_a_metre(camera, centre, planar)[every]
+        weight = trust * alone
+        information = _sum(every, normal[:, :, None] * normal[:, None, :] * weight[:, None, None], frames)
+        slope = _sum(every, normal * (residual * weight)[:, None], frames)
+        if not planar:
+            # A short arc leaves the distance open: the apparent size says it within a half.
+            slack = (EDGE_NOISE / camera.focal / 0.5) ** 2 if camera.kind == "perspective" else 1e-9
+            information += slack * guess[:, :, None] * guess[:, None, :]
+            slope += slack * guess * (distance - (centre * guess).sum(-1))[:, None]
         centre = centre + _solve(information, slope, radius)
     scale = _pixels_a_metre(camera, centre, planar)
-    count = _sum(frame, alone.astype(np.float64), frames)
-    least = np.linalg.eigvalsh(information)[:, 0]
-    error = _EDGE_NOISE / scale / np.sqrt(np.maximum(least, 1e-12))
-    measured = seen & (count >= _MIN_EDGES)
-    if not planar:
-        centre, error = _steady_depth(centre, error, measured)
-    measured &= error < _MAX_SPREAD * radius
-    stretch = _stretch(frame, normal, residual, camera, radius, frames, planar)
-    whole = measured & ~tracks.border[:, column] & _uncovered(tracks, column, behind)
+    count = _sum(every, alone.astype(np.float64), frames)
+    size = information.shape[-1]
+    noise = (EDGE_NOISE / scale)[:, None, None] ** 2
+    spread = noise * np.linalg.inv(information + 1e-9 * np.eye(size))
+    measured = np.asarray(seen & (count >= MIN_EDGES), bool)
+    whole = ~tracks.border[:, column] & free
     if planar:
         # A whole disc's mean pixel is steadier than its outline.
-        centre = np.where(whole[:, None], on_plane(camera, middle)[:, [0, 2]], centre)
+        centre = np.where((measured & whole)[:, None], on_plane(camera, middle)[:, [0, 2]], centre)
+    # The way across the lines of sight, whose kinks are impacts, in pixels.
+    flat = centre * camera.focal if planar else (centre @ camera.rotation.T)[:, :2] * scale[:, None]
+    pieces = cut(flat, measured, (0.2 if planar else 0.5) * EDGE_NOISE)
+    if not planar and not len(at):
+        measured &= _plausible(np.linalg.norm(centre, axis=-1), measured)
+        centre, spread = _steady_depth(centre, spread, measured, pieces, flat)
+    measured &= np.sqrt(np.linalg.eigvalsh(spread)[:, -1]) < MAX_SPREAD * radius
+    edge = slice(0, len(frame))
+    stretch = _stretch(frame, normal[edge], residual[edge], camera, radius, frames, planar)
+    whole &= measured
+    if planar:
         position = np.stack([centre[:, 0], np.zeros(frames), centre[:, 1]], -1)
+        covariance = np.zeros((frames, 3, 3))
+        covariance[np.ix_(range(frames), (0, 2), (0, 2))] = spread
     else:
-        position = centre + np.array(camera.position)
+        position, covariance = centre + np.array(camera.position), spread
     position = np.where(measured[:, None], position, np.nan)
-    return Registration(position, measured, error, np.where(whole, stretch, np.nan))
+    turn = np.tile(np.array([1.0, 0.0, 0.0, 0.0]), (frames, 1))
+    return Registration(position, turn, measured, covariance, np.where(whole, stretch, np.nan), pieces)
 
 
-def _first_guess(
-    tracks: Tracks, column: int, radius: float, camera: Camera, middle: Floats, pixels: Floats
-) -> tuple[Floats, Floats]:
-    """Unit rays of the edges, and centres from the area alone, both seen from the camera."""
-    direction = rays(camera, pixels)[1]
-    ahead = rays(camera, middle)[1]
-    apparent = np.sqrt(np.maximum(tracks.area[:, column], 1.0) / np.pi)
-    return direction, ahead * (camera.focal * radius / apparent)[:, None]
+def _surface(view: View, body: int) -> tuple[Floats, Ints]:
+    """Points that are seen of a body's surface, from the camera's place, and their frames."""
+    assert view.depth is not None
+    frame, y, x = np.nonzero(view.tracks.ids == body)
+    points = lift(view.camera, np.stack([x, y], -1) + 0.5, view.depth[frame, y, x].astype(np.float64))
+    return points - np.array(view.camera.position), frame
 
 
-def _steady_depth(centre: Floats, error: Floats, measured: Flags) -> tuple[Floats, Floats]:
-    """Lengths of the lines of sight from a parabola through the nearest frames; directions stay as they are.
+def _mean(points: Floats, frame: Ints, frames: int, other: Floats) -> Floats:
+    """(frames, 3) mean point of each frame, `other` where there is none."""
+    count = np.bincount(frame, minlength=frames)
+    return np.where(count[:, None] > 0, _sum(frame, points, frames) / np.maximum(count, 1)[:, None], other)
+
+
+def _plausible(length: Floats, measured: Flags) -> Flags:
+    """(T,) whether a distance is within a quarter of the median of the twelve measured frames around it."""
+    known = np.flatnonzero(measured)
+    good = np.zeros(len(length), bool)
+    for place, t in enumerate(known):
+        near = known[max(0, place - 6) : place + 7]
+        good[t] = abs(length[t] / np.median(length[near]) - 1) < 0.25
+    return good
+
+
+def _steady_depth(centre: Floats, spread: Floats, measured: Flags, pieces: Ints, flat: Floats) -> tuple[Floats, Floats]:
+    """Lengths of the lines of sight from one continuous curve, a low polynomial between impacts; directions stay.
 
     An apparent size off by .05 pixels at 8 pixels moves a ball by .6 % of its distance (FIELD.md section 5), many times
-    its error across the line of sight; over some frames the distance of a body is smooth to that accuracy.
+    its error across the line of sight; between impacts the distance of a body is smooth to that accuracy. Pixels err
+    alike in frames in which a body rests, so that only as many frames count as it has gone half pixels.
     """
-    frames = len(centre)
     length = np.linalg.norm(centre, axis=-1)
-    time = np.arange(frames)
-    steady, spread = length.copy(), error.copy()
-    for t in range(frames):
-        near = measured & (np.abs(time - t) <= _DEPTH_WINDOW)
-        if near.sum() < 4:
-            continue
-        order = 2 if near.sum() > 6 else 1
-        terms = np.vander(time[near] - t, order + 1, increasing=True)
-        weight = 1 / np.maximum(error[near], 1e-9)
-        inverse = np.linalg.pinv(terms * weight[:, None])
-        steady[t] = inverse[0] @ (length[near] * weight)
-        spread[t] = np.linalg.norm(inverse[0])
-    return centre * (steady / np.maximum(length, 1e-9))[:, None], spread
+    ahead = centre / np.maximum(length, 1e-9)[:, None]
+    along = np.sqrt(np.maximum((ahead[:, None] @ spread @ ahead[:, :, None])[:, 0, 0], 1e-18))
+    known = np.flatnonzero(measured)
+    if len(known) < 4:
+        return centre, spread
+    columns = _continuous(len(length), pieces, known)
+    weight = 1 / along[known]
+    inverse = np.linalg.pinv(columns[known] * weight[:, None])
+    steady = columns @ (inverse @ (length[known] * weight))
+    way = np.linalg.norm(np.diff(flat, axis=0, prepend=flat[:1]), axis=-1)
+    for number in np.unique(pieces[known]):
+        inside = known[pieces[known] == number]
+        alike = len(inside) / min(len(inside), 1 + way[inside].sum() / 0.5)
+        columns[inside] *= np.sqrt(alike)
+    better = np.minimum(np.linalg.norm(columns @ inverse, axis=-1), along)
+    swap = (better**2 - along**2)[:, None, None] * (ahead[:, :, None] * ahead[:, None, :])
+    return ahead * steady[:, None], spread + swap
+
+
+def _continuous(frames: int, pieces: Ints, known: Ints) -> Floats:
+    """(frames, C) basis of continuous curves: straight between the pieces' joints, bent where a piece is long."""
+    time = np.arange(frames, dtype=np.float64)
+    first = [int(known[pieces[known] == number][0]) for number in np.unique(pieces[known])]
+    joints = np.array([float(known[0]), *(t - 0.5 for t in first[1:]), float(known[-1]) + 0.5])
+    hats = [np.interp(time, joints, row) for row in np.eye(len(joints))]
+    ends = itertools.pairwise(joints)
+    bends = [np.maximum((time - a) * (b - time), 0.0) / (b - a) ** 2 for a, b in ends if b - a > 6]
+    return np.stack([*hats, *bends], -1)
 
 
 def _outward(points: Floats, centre: Floats, planar: bool) -> tuple[Floats, Floats]:
@@ -176,10 +303,3 @@ def _stretch(
     imaginary = np.bincount(frame, residual * np.sin(2 * angle), minlength=frames)
     share = np.minimum(2 * np.hypot(real, imaginary) / count / radius, 0.9)
     return np.asarray(np.log((1 + share) / (1 - share)), np.float64)
-
-
-def _uncovered(tracks: Tracks, column: int, behind: tuple[int, ...]) -> Flags:
-    """(T,) whether no edge is shared with anything but what lies behind."""
-    others = tracks.neighbour[:, column].copy()
-    others[:, [0, *behind]] = 0
-    return np.asarray(others.sum(-1) == 0, bool)

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldsim.engines import Rollout, Simulator, get_engine
-from worldsim.engines.rollout import Contacts, Frames
+from worldsim.benchmarks.twin_pictures import recoloured, stretched
+from worldsim.engines import Rollout, get_engine
+from worldsim.engines.rollout import Contacts, UInt8
 from worldsim.physics.trajectory import Trajectory
-from worldsim.scene import Box, Capsule, Ring, Shape, Sphere
+from worldsim.scene import Sphere
 
 Edited = tuple[Tensor, Tensor]  # positions (T, N, 3) and presence (T, N)
 
@@ -52,8 +53,9 @@ def violate(
         rollout: Lawful, with its pictures.
         kind: One of KINDS.
         strength: Its meaning depends on the kind, see KINDS; left out, the kind's default.
-        body: Name of the free body that is edited; left out, the one that moves farthest in view. Global kinds
-            (frozen, time_reversal, wrong_gravity, energy_gain) edit all or, for falls, this body.
+        body: Name of the free body that is edited; left out, the one that moves farthest in view and can be broken so,
+            balls before others. Global kinds (frozen, time_reversal, wrong_gravity, energy_gain) edit all or, for
+            falls, this body.
         engine: That draws the twin; left out, the one that played the rollout.
 
     Returns:
@@ -70,17 +72,29 @@ def violate(
     strength = chosen.strength if strength is None else float(strength)
     if not strength > 0:
         raise ValueError(f"strength: must be above 0, got {strength!r}")
-    place = _movers(rollout)[0] if body is None else rollout.scene.index(body)
+    if body is None:
+        order = movers(rollout)
+        order.sort(key=lambda k: not isinstance(rollout.scene.bodies[k].shape, Sphere))
+        if kind == "trembling":
+            order.reverse()
+        for place in order[:-1]:
+            try:
+                return violate(rollout, kind, strength, rollout.scene.bodies[place].name, engine)
+            except NotApplicable:
+                continue
+        place = order[-1]
+    else:
+        place = rollout.scene.index(body)
     if rollout.scene.bodies[place].static:
         raise ValueError(f"body: must be one that moves, got {body!r}")
-    scene, drawn, onset = rollout.scene, None, _onset(rollout)
+    scene, drawn = rollout.scene, None
     position, presence = rollout.trajectory.position.clone(), rollout.trajectory.presence.clone()
     player = get_engine(engine or rollout.engine)
     if chosen.edit is not None:
         position, presence = chosen.edit(position, presence, rollout, place, strength)
     motion = _moved(rollout.trajectory, position, presence)
     if kind == "frozen":
-        still = [min(t, onset - 1) for t in range(motion.num_frames)]
+        still = [min(t, _onset(rollout, place) - 1) for t in range(motion.num_frames)]
         motion = motion.map(lambda x: x[still])
     elif kind == "time_reversal":
         _need(_dissipates(rollout), "time runs as lawfully backwards where nothing is lost in contacts")
@@ -90,14 +104,19 @@ def violate(
             angular_velocity=-motion.angular_velocity.flip(0),
         )
     elif kind == "deformation":
-        drawn = _stretched(rollout, motion, place, strength, player)
+        drawn = stretched(rollout, motion, place, strength, _onset(rollout, place), player)
     elif kind == "colour_swap":
-        other = next((k for k in _movers(rollout) if k != place), None)
+        other = next((k for k in movers(rollout) if k != place), None)
         _need(other is not None, "a colour swap needs two bodies that move")
         assert other is not None
-        drawn = _recoloured(rollout, motion, place, other, player)
+        drawn = recoloured(rollout, motion, place, other, _onset(rollout, place), player)
     frames = player.render(scene, motion) if drawn is None else drawn
-    told = {"kind": kind, "strength": strength, "body": scene.bodies[place].name, "frame": _onset(rollout)}
+    told = {
+        "kind": kind,
+        "strength": strength,
+        "body": scene.bodies[place].name,
+        "frame": _first_change(rollout, frames.video, motion),
+    }
     return dataclasses.replace(
         rollout,
         video=frames.video,
@@ -111,12 +130,19 @@ def violate(
     )
 
 
+def _first_change(rollout: Rollout, video: UInt8, motion: Trajectory) -> int:
+    """The first frame whose picture differs, or whose states do."""
+    differs = (video != rollout.video).any(axis=(1, 2, 3))
+    differs |= (motion.position != rollout.trajectory.position).flatten(1).any(-1).numpy()
+    return int(np.argmax(differs)) if differs.any() else len(video)
+
+
 def _need(holds: bool, reason: str) -> None:
     if not holds:
         raise NotApplicable(f"kind: {reason}")
 
 
-def _movers(rollout: Rollout) -> list[int]:
+def movers(rollout: Rollout) -> list[int]:
     """Bodies that joints do not hold, in order of how far they go while in view."""
     scene = rollout.scene
     held = {joint.child for joint in scene.joints} | {joint.parent for joint in scene.joints}
@@ -128,20 +154,28 @@ def _movers(rollout: Rollout) -> list[int]:
     return [free[int(i)] for i in path.argsort(descending=True)]
 
 
-def _onset(rollout: Rollout) -> int:
-    """The frame in which a twin begins to differ: after the context that a model would be given."""
+def first_free_frame(rollout: Rollout) -> int:
+    """The first frame that may differ: after the context that a model would be given."""
     return max(5, len(rollout.video) // 3)
 
 
-def half_width(shape: Shape) -> float:
-    """Half of the smallest width, the radius of balls; metres."""
-    if isinstance(shape, (Sphere, Capsule)):
-        return shape.radius
-    if isinstance(shape, Box):
-        return min(shape.half_extents)
-    if isinstance(shape, Ring):
-        return shape.minor_radius
-    return shape.extent
+def _onset(rollout: Rollout, k: int) -> int:
+    """The frame in which a body begins to differ: in full view, and touching nothing two frames before and after.
+
+    A leap within the step of an impact is told from the rebound by nothing that a picture shows.
+    """
+    frames = len(rollout.video)
+    area = (rollout.ids == k + 1).sum(axis=(1, 2))
+    around = np.array([area[max(0, t - 8) : t + 9].max() for t in range(frames)])
+    clear = area >= np.maximum(12, 0.6 * around)
+    hit = rollout.contacts.frame[(rollout.contacts.pair == k + 1).any(-1)]
+    resting = np.bincount(hit, minlength=frames).cumsum()
+    # A body that touches something all the while, as on a floor, need not come free of it.
+    lasting = len(hit) > frames // 2
+    for t in range(first_free_frame(rollout), frames - 5):
+        if clear[t - 2 : t + 6].all() and (lasting or resting[t + 2] == resting[t - 3]):
+            return t
+    raise NotApplicable("kind: the body is not in full view and free of contacts for long enough")
 
 
 def _moved(base: Trajectory, position: Tensor, presence: Tensor) -> Trajectory:
@@ -153,7 +187,7 @@ def _moved(base: Trajectory, position: Tensor, presence: Tensor) -> Trajectory:
 
 def _teleport(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
     """The body is elsewhere from the onset on, sideways in the picture, towards its middle."""
-    onset, r = _onset(rollout), half_width(rollout.scene.bodies[k].shape)
+    onset, r = _onset(rollout, k), rollout.scene.bodies[k].shape.thickness
     position[onset:, k] += strength * r * _sideways(rollout, position[onset, k])
     return position, presence
 
@@ -165,24 +199,13 @@ def _sideways(rollout: Rollout, place: Tensor) -> Tensor:
 
 
 def _vanish(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
-    onset, count = _in_view(rollout, k), round(strength)
+    onset, count = _onset(rollout, k), round(strength)
     presence[onset : onset + count, k] = 0
     return position, presence
 
 
-def _in_view(rollout: Rollout, k: int) -> int:
-    """First frame from the onset on in which the body is seen whole enough to be missed, and for three more."""
-    area = (rollout.ids == k + 1).sum(axis=(1, 2))
-    enough = area >= max(12, 0.6 * area.max())
-    for t in range(_onset(rollout), len(area) - 5):
-        if enough[t - 2 : t + 6].all():
-            return t
-    raise NotApplicable("kind: the body is not in full view for long enough")
-
-
 def _appear(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
-    _need(_in_view(rollout, k) >= 1, "the body is not in full view")
-    presence[: _onset(rollout), k] = 0
+    presence[: _onset(rollout, k), k] = 0
     return position, presence
 
 
@@ -217,12 +240,23 @@ def _flight(rollout: Rollout, k: int) -> tuple[int, int]:
 
 
 def _energy(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
-    """From the onset on all bodies go along their ways faster, so that kinetic energy grows by this share."""
-    onset, frames = _onset(rollout), len(position)
+    """From one frame on all bodies go along their ways faster, so that kinetic energy grows by this share.
+
+    That is the frame, with all bodies in view for four frames before and six after, in which they are fastest: a share
+    of no motion would be nothing.
+    """
+    frames = len(position)
     factor = float(np.sqrt(1 + strength))
+    mass = torch.tensor([0.0 if body.static else body.mass for body in rollout.scene.bodies], dtype=position.dtype)
+    speed = position.diff(dim=0).square().sum(-1) @ mass
+    moving = [i for i, body in enumerate(rollout.scene.bodies) if not body.static]
+    seen = np.stack([(rollout.ids == i + 1).any(axis=(1, 2)) for i in moving], -1).all(-1)
+    around = [t for t in range(first_free_frame(rollout), frames - 6) if seen[t - 4 : t + 7].all()]
+    _need(bool(around), "the bodies are not all in view for long enough")
+    onset = max(around, key=lambda t: float(speed[t - 3 : t + 3].min()))
+    _need(float(speed[onset - 3 : onset + 3].min()) > 0.05 * float(speed.max()), "the bodies hardly move while in view")
     time = torch.arange(frames, dtype=position.dtype)
     clock = torch.where(time > onset, onset + (time - onset) * factor, time)
-    _need(bool(clock[onset + 1] < frames - 1), "the clip is too short")
     # Past the end of the record bodies go on as they last did.
     low = clock.floor().long().clamp(max=frames - 2)
     share = (clock - low)[:, None, None]
@@ -245,9 +279,9 @@ def _approach(rollout: Rollout, position: Tensor, k: int, strength: float, room:
     """
     scene = rollout.scene
     own = scene.bodies[k].shape
-    others = [i for i in _movers(rollout) if i != k and isinstance(scene.bodies[i].shape, Sphere)]
+    others = [i for i in movers(rollout) if i != k and isinstance(scene.bodies[i].shape, Sphere)]
     _need(isinstance(own, Sphere) and bool(others), "an overlap of known depth needs two free balls")
-    onset = _onset(rollout)
+    onset = first_free_frame(rollout)
     both = torch.tensor(
         np.stack([(rollout.ids == k + 1).any(axis=(1, 2)) & (rollout.ids == i + 1).any(axis=(1, 2)) for i in others])
     )
@@ -280,51 +314,31 @@ def _through(position: Tensor, presence: Tensor, rollout: Rollout, k: int, stren
     return position, presence
 
 
+def _kick(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
+    """From the onset on the body drifts sideways, towards the picture's middle, over the way that it had."""
+    onset, r = _onset(rollout, k), rollout.scene.bodies[k].shape.thickness
+    time = (torch.arange(len(position), dtype=position.dtype) - onset).clamp_min(0) * rollout.trajectory.dt
+    position[:, k] += strength * r * time[:, None] * _sideways(rollout, position[onset, k])
+    return position, presence
+
+
+def _tremble(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
+    """The body trembles sideways, to and fro from frame to frame, for as long as it rests."""
+    r, onset = rollout.scene.bodies[k].shape.thickness, first_free_frame(rollout)
+    speed = position[:, k].diff(dim=0, prepend=position[:1, k]).norm(dim=-1) / rollout.trajectory.dt
+    rests = speed < 0.1 * r
+    rests[: min(onset, 5)] = False
+    _need(int(rests.sum()) >= 12, "the body does not rest for long enough")
+    sign = 1 - 2 * (torch.arange(len(position)) % 2)
+    position[:, k] += (strength * r * sign * rests)[:, None] * _sideways(rollout, position[onset, k])
+    return position, presence
+
+
 def _dissipates(rollout: Rollout) -> bool:
     """Whether contacts lose energy: some body was hit or rubbed with restitution under 1 or friction."""
     bodies = rollout.scene.bodies
     hit = {int(i) - 1 for i in rollout.contacts.pair.ravel()}
     return any(bodies[k].restitution < 0.95 or bodies[k].friction > 0 for k in hit if not bodies[k].static)
-
-
-def _stretched(rollout: Rollout, motion: Trajectory, k: int, strength: float, player: Simulator) -> Frames:
-    """From the onset on the body is longer along the picture's horizontal by `strength`, and as thick as before.
-
-    A stretched ball is drawn as the hull of what an engine can draw: balls along the axis would not keep an ellipse, so
-    the pictures of the body alone are stretched about its centre, which is the same in an orthographic view and good to
-    the second order of size over distance in perspective.
-    """
-    onset = _onset(rollout)
-    without = dataclasses.replace(motion, presence=motion.presence.clone())
-    without.presence[onset:, k] = 0
-    alone = dataclasses.replace(motion, presence=torch.zeros_like(motion.presence))
-    alone.presence[onset:, k] = 1
-    rest, own = player.render(rollout.scene, without), player.render(rollout.scene, alone)
-    pixels = rollout.scene.camera.project(motion.position[:, k].numpy())[0]
-    video, ids, depth = rest.video.copy(), rest.ids.copy(), rest.depth.copy()
-    width = video.shape[2]
-    for t in range(onset, len(video)):
-        source = np.floor((np.arange(width) + 0.5 - pixels[t, 0]) / (1 + strength) + pixels[t, 0]).astype(int)
-        valid = (source >= 0) & (source < width)
-        source = source.clip(0, width - 1)
-        front = (own.ids[t][:, source] == k + 1) & valid & (own.depth[t][:, source] < depth[t])
-        for target, drawn in ((video, own.video), (ids, own.ids), (depth, own.depth)):
-            target[t][front] = drawn[t][:, source][front]
-    return dataclasses.replace(rest, video=video, ids=ids, depth=depth)
-
-
-def _recoloured(rollout: Rollout, motion: Trajectory, k: int, other: int, player: Simulator) -> Frames:
-    """From the onset on two bodies wear each other's colour. Their ids stay: who is who is the matter."""
-    bodies = list(rollout.scene.bodies)
-    bodies[k], bodies[other] = (
-        dataclasses.replace(bodies[k], colour=bodies[other].colour),
-        dataclasses.replace(bodies[other], colour=bodies[k].colour),
-    )
-    onset = _onset(rollout)
-    swapped = dataclasses.replace(rollout.scene, bodies=tuple(bodies))
-    later = player.render(swapped, motion.frames(onset))
-    video = np.concatenate([rollout.video[:onset], later.video])
-    return Frames(video, rollout.ids, rollout.depth)
 
 
 KINDS: dict[str, Kind] = {
@@ -341,6 +355,8 @@ KINDS: dict[str, Kind] = {
     ),
     "wrong_gravity": Kind("gravity", 1.5, "factor on gravity in the longest free flight", _gravity),
     "energy_gain": Kind("energy", 0.2, "share of kinetic energy that is added at the onset", _energy),
+    "kick": Kind("uncaused_response", 5.0, "change of velocity in mid air, radii a second", _kick),
+    "trembling": Kind("jitter", 0.1, "amplitude over the radius of a tremor of a body at rest", _tremble),
     "frozen": Kind("stillness", 1.0, "1: nothing moves after the onset; no other strength"),
     "time_reversal": Kind("energy", 1.0, "1: played backwards; no other strength"),
 }

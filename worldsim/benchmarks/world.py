@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from worldsim.benchmarks.pieces import smooth
 from worldsim.benchmarks.rays import fit_camera
-from worldsim.benchmarks.register import Registration, register_ball
+from worldsim.benchmarks.register import Registration, View, register_ball
 from worldsim.benchmarks.track import Flags, Floats, Outline, Tracks
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
@@ -108,45 +109,58 @@ class Motion:
     Attributes:
         places: (N',) places in World.bodies of the trajectory's bodies.
         trajectory: (T, N'); presence tells where a body was measured, not whether it exists.
+        smoothed: The same between impacts, fitted by parabolas, with their velocities; presence tells where there is
+            such a fit.
         bodies: Of the same bodies.
-        registrations: By place, of the balls.
+        registrations: By place, of the bodies that move.
+        covariance: (T, N', 3, 3) of the positions' errors, square metres.
     """
 
     places: tuple[int, ...]
     trajectory: Trajectory
+    smoothed: Trajectory
     bodies: Bodies
     registrations: dict[int, Registration]
+    covariance: Floats
 
     def name(self, world: World, entry: tuple[int, ...]) -> str:
         """Names of a law's subject."""
         return " / ".join(world.bodies[self.places[i]].name for i in entry) or "world"
 
 
-def read_motion(tracks: Tracks, edges: Outline, world: World, fps: float) -> Motion:
+def read_motion(tracks: Tracks, edges: Outline, world: World, fps: float, depth: Floats | None = None) -> Motion:
     """Register all balls and put the static bodies beside them."""
     frames = tracks.num_frames
-    found = {
-        k: register_ball(tracks, edges, k + 1, world.bodies[k].shape.extent, world.camera, world.planar, world.behind)
-        for k in world.balls
-    }
+    view = View(tracks, edges, world.camera, world.planar, {k: world.bodies[k - 1] for k in world.behind}, depth)
+    found = {k: register_ball(view, k + 1, world.bodies[k].shape.extent) for k in world.balls}
     places = tuple(k for k, body in enumerate(world.bodies) if body.static or k in found)
     position = np.zeros((frames, len(places), 3))
     orientation = np.tile(np.array([1.0, 0, 0, 0]), (frames, len(places), 1))
-    presence = np.ones((frames, len(places)))
+    presence, covariance = np.ones((frames, len(places))), np.zeros((frames, len(places), 3, 3))
+    fitted, velocity, firm = position.copy(), position.copy(), presence.copy()
     for column, k in enumerate(places):
         state = world.bodies[k].state
         if k in found:
-            position[:, column] = _filled(found[k].position)
-            presence[:, column] = found[k].measured
+            position[:, column], orientation[:, column] = _filled(found[k].position), found[k].orientation
+            presence[:, column], covariance[:, column] = found[k].measured, found[k].covariance
+            place, speed = smooth(position[:, column], found[k].measured, found[k].pieces, 1 / fps)
+            firm[:, column] = np.isfinite(speed[:, 0])
+            fitted[:, column], velocity[:, column] = np.nan_to_num(place), np.nan_to_num(speed)
             if world.planar:
                 presence[_hidden(tracks, k, found[k].measured), column] = 1
         elif state is not None:
             position[:, column], orientation[:, column] = state.position, state.orientation
+            fitted[:, column] = state.position
+    turn = torch.from_numpy(orientation)
     plain = Trajectory.from_positions(torch.from_numpy(position), 1 / fps)
-    trajectory = dataclasses.replace(
-        plain, orientation=torch.from_numpy(orientation), presence=torch.from_numpy(presence)
+    trajectory = dataclasses.replace(plain, orientation=turn, presence=torch.from_numpy(presence))
+    smoothed = dataclasses.replace(
+        trajectory,
+        position=torch.from_numpy(fitted),
+        linear_velocity=torch.from_numpy(velocity),
+        presence=torch.from_numpy(firm),
     )
-    return Motion(places, trajectory, _bodies(world, places), found)
+    return Motion(places, trajectory, smoothed, _bodies(world, places), found, covariance)
 
 
 def _hidden(tracks: Tracks, k: int, measured: Flags) -> Flags:

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
-from worldsim.benchmarks import self_test
+from worldsim.benchmarks._self_test import FAMILIES, cheat_test, self_test
+from worldsim.benchmarks.self_test_page import self_test_page
 from worldsim.cli.bench import Config
 from worldsim.cli.progress import progress_bar
 from worldsim.cli.settings import check_family
 
-FAMILIES = ("parabola", "collision", "bouncing", "bouncing_balls", "hoop", "incline")
-
 
 def run(config: Config) -> None:
-    """Test on fresh scenes and print a table."""
+    """Test on fresh scenes, print a table, and write it as a page with intervals and misses.
+
+    With the built-in tracker as the reader, cheats are tried as well.
+    """
     families = config.families or FAMILIES
     for family in families:
         check_family(family)
     num, pixels = config.num or 2, config.pixels or 128
     with progress_bar("scenes") as move:
         rows = self_test(families, num, config.seed, pixels, use_masks=config.masks, progress=move)
-    table = Table("twin", "law", "strength", "detected", "false alarms", box=None, header_style="bold")
+    cheats = [] if config.masks else cheat_test(families, 1, config.seed, pixels)
+    table = Table("twin", "law", "strength", "made", "read", "detected", "false alarms", box=None, header_style="bold")
     for row in rows:
-        told = (f"{row.detected} of {row.twins}", f"{row.alarms} of {row.lawful}")
-        table.add_row(row.kind, row.law, f"{row.strength:g}", *told)
-    Console().print(table)
+        told = (f"{row.detected} of {row.measured}", f"{row.alarms} of {row.lawful}")
+        table.add_row(row.kind, row.law, f"{row.strength:g}", str(row.twins), str(row.measured), *told)
+    for row in cheats:
+        table.add_row(f"cheat: {row.cheat}", "headline", "", str(row.scenes), "", f"{row.worse} of {row.scenes}", "")
+    console = Console()
+    console.print(table)
+    reader = "masks" if config.masks else "tracker"
+    command = (
+        f"worldsim bench self_test=true num={num} seed={config.seed} pixels={pixels} masks={str(config.masks).lower()}"
+    )
+    page = Path(config.out) / f"self_test_{reader}.md"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(self_test_page(reader, rows, cheats, families, command), encoding="utf-8")
+    console.print(f"{page}  intervals, misses and their reason", markup=False, highlight=False)

@@ -1,0 +1,89 @@
+"""Tracks cut at impacts: pieces between them are parabolas, whose fits give velocities far below a pixel's noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.benchmarks.track import Flags, Floats, Ints
+
+_LONGEST = 60  # frames a piece; bounds the work on long videos
+_PRICE = 25.0  # of a piece, in squared standard errors: seven parameters at log(frames) each (Schwarz 1978)
+
+
+def cut(track: Floats, known: Flags, noise: float) -> Ints:
+    """Cut a track where one parabola no longer explains it.
+
+    The cheapest cut by dynamic programming over all places (Bellman 1961): squared residuals of a second-order
+    polynomial on each axis over noise^2, plus a price a piece.
+
+    Args:
+        track: (T, D); rows that are not known count for nothing.
+        known: (T,) flags.
+        noise: Standard error of a coordinate.
+
+    Returns:
+        (T,) number of the piece that each frame belongs to, from 0 on.
+    """
+    frames = len(track)
+    span = min(_LONGEST, frames)
+    values = np.where(known[:, None], track, 0.0) / noise
+    weights = known.astype(np.float64)
+    # Window j holds the `span` frames that end at j, the last one first; rows before the start have no weight.
+    place = np.arange(frames)[:, None] - np.arange(span)
+    weight = np.where(place >= 0, weights[place.clip(0)], 0.0)
+    base = values[_nearest_known(known)]
+    x = (values[place.clip(0)] - base[:, None]) * weight[..., None]
+    tau = np.arange(span) / span
+    powers = tau[:, None] ** np.arange(5)
+    sums = np.cumsum(weight[..., None] * powers, 1)
+    matrix = np.stack([sums[..., [0, 1, 2]], sums[..., [1, 2, 3]], sums[..., [2, 3, 4]]], -2) + 1e-9 * np.eye(3)
+    right = np.cumsum(x[..., None, :] * powers[:, :3, None], 1)
+    fitted = (right * np.linalg.solve(matrix, right)).sum((-1, -2))
+    cost = np.maximum(np.cumsum((x * x).sum(-1), 1) - fitted, 0.0) + _PRICE
+    best, back = np.zeros(frames + 1), np.zeros(frames + 1, np.int64)
+    for j in range(frames):
+        reach = min(span, j + 1)
+        total = cost[j, :reach] + best[j - np.arange(reach)]
+        chosen = int(np.argmin(total))
+        best[j + 1], back[j + 1] = total[chosen], j - chosen
+    label = np.zeros(frames, np.int64)
+    end, starts = frames, []
+    while end > 0:
+        end = int(back[end])
+        starts.append(end)
+    for number, start in enumerate(reversed(starts)):
+        label[start:] = number
+    return label
+
+
+def _nearest_known(known: Flags) -> Ints:
+    """(T,) the last known frame up to each, to keep numbers small; the frame itself before the first."""
+    place = np.where(known, np.arange(len(known)), -1)
+    return np.asarray(np.maximum(np.maximum.accumulate(place), 0), np.int64)
+
+
+def smooth(position: Floats, known: Flags, label: NDArray[np.int64], dt: float) -> tuple[Floats, Floats]:
+    """Positions and velocities of the pieces' fits.
+
+    Args:
+        position: (T, 3) metres.
+        known: (T,) flags.
+        label: (T,) pieces, see cut.
+        dt: Seconds a frame.
+
+    Returns:
+        (T, 3) metres and (T, 3) metres a second; NaN in pieces with fewer than four known frames.
+    """
+    place, velocity = np.full_like(position, np.nan), np.full_like(position, np.nan)
+    for number in range(int(label.max(initial=-1)) + 1):
+        at = np.flatnonzero((label == number) & known)
+        if len(at) < 4:
+            continue
+        time = (at - at.mean()) * dt
+        # A third coefficient from six frames on: over fewer, the velocity at the ends would be ruled by noise.
+        terms = np.vander(time, 3 if len(at) >= 6 else 2, increasing=True)
+        fit = np.linalg.lstsq(terms, position[at], rcond=None)[0]
+        place[at] = terms @ fit
+        velocity[at] = fit[1] + (2 * time[:, None] * fit[2] if len(fit) > 2 else 0.0)
+    return place, velocity
