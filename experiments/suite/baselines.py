@@ -19,6 +19,12 @@ from worldsim.benchmarks.suite import SuiteConfig, load_generator, row_of, run_s
 from worldsim.benchmarks.suite.leaderboard import LeaderboardRow, markdown, sorted_rows
 
 ROOT = Path(__file__).parents[2]
+PRIOR = """\
+- *prior* is the rasterised physics prior without a transformer. It reads the context by colour, which works for flat
+  pictures by an orthographic camera: looming and hoop are left unanswered and count 0, and shaded balls
+  (bouncing_balls) are misread. Its edges are smooth where the suite's pictures have hard ones, which the tracker reads
+  as a small change of shape at the end of the context.
+"""
 
 
 def page(rows: list[LeaderboardRow], config: SuiteConfig) -> str:
@@ -39,11 +45,7 @@ the last context frame held still is not ({still}); the intervals of the last tw
 - *pybullet* is PyBullet's motion in MuJoCo's pictures.
 - *static* repeats the last context frame. It breaks no law of contact and none of shape, and loses stillness, gravity
   and momentum; with four groups of laws in the headline, that leaves it between .6 and .85.
-- *prior* is the rasterised physics prior without a transformer. It reads the context by colour, which works for flat
-  pictures by an orthographic camera: looming and hoop are left unanswered and count 0, and shaded balls
-  (bouncing_balls) are misread. Its edges are smooth where the suite's pictures have hard ones, which the tracker reads
-  as a small change of shape at the end of the context.
-
+{PRIOR if "prior" in by_name else ""}
 {markdown(rows, settings_of(config))}"""
 
 

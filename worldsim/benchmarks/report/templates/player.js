@@ -55,7 +55,7 @@ function Player(card, data) {
   }
 
   function ring(context, [u, v, law], zoom) {
-    const size = Math.max(10, context.canvas.height / 26) * (law ? 1.5 : 0.7);
+    const size = Math.max(12, context.canvas.height / 24) * (law ? 1.9 : 0.7);
     const outline = () => {
       context.beginPath();
       if (!law) context.arc(u * zoom, v * zoom, size, 0, 7);
@@ -64,10 +64,10 @@ function Player(card, data) {
       context.closePath();
       context.stroke();
     };
-    context.lineWidth = size / 2.2;
+    context.lineWidth = size / 3;
     context.strokeStyle = "#fff";
     outline();
-    context.lineWidth = size / 4.5;
+    context.lineWidth = size / 6;
     context.strokeStyle = law ? "#d0480a" : "#111";
     outline();
   }
