@@ -18,20 +18,20 @@ class Layer:
     """Pixels as OpenGL gives them.
 
     Attributes:
-        rgb: (..., 3); zeros where colours were not asked for.
+        rgb: (..., 3); None where colours were not asked for.
         geoms: (...) number of the geom that is seen, counted from 1 in the order of drawing, or of another geom of
             the same body; of no meaning where nothing is.
         depth: (...) reversed depth buffer, 1 at near, 0 at far and where nothing is.
     """
 
-    rgb: NDArray[np.uint8]
+    rgb: NDArray[np.uint8] | None
     geoms: NDArray[np.uint16]
     depth: NDArray[np.float32]
 
     def take(self, pixels: NDArray[np.intp]) -> Layer:
         """The (K,) pixels of these places, counted through the flattened pictures."""
         return Layer(
-            self.rgb.reshape(-1, 3)[pixels],
+            None if self.rgb is None else self.rgb.reshape(-1, 3)[pixels],
             self.geoms.reshape(-1)[pixels],
             self.depth.reshape(-1)[pixels],
         )

@@ -145,20 +145,20 @@ class Painter:
         screen.handle.shadowClip = self.shadow_clip
         moving = moving_bodies(trajectory)
         if not layered:
-            frames = self._finish(self._shoot(screen, position, turn, present, layered=False), layered=False)
-        elif not moving.any():
-            frames = self._finish(self._shoot(screen, position[:1], turn[:1], present[:1]))
-            frames = Frames(*(np.repeat(part, len(position), axis=0) for part in _parts(frames)))
-        else:
-            base = self._shoot(screen, position[:1], turn[:1], present[:1] & ~moving)
+            return _upright(self._finish(self._shoot(screen, position, turn, present, layered=False), layered=False))
+        still = present[:1] & ~moving if moving.any() else present[:1]
+        base = self._shoot(screen, position[:1], turn[:1], still)
+        frames = _upright(self._finish(base))
+        frames = Frames(*(np.repeat(part, len(position), axis=0) for part in _parts(frames)))
+        if moving.any():
             top = self._shoot(screen, position, turn, present & moving)
             seen = pixels_in_front(top, base)
-            parts = [np.repeat(part, len(position), axis=0) for part in _parts(self._finish(base))]
-            for part, laid in zip(parts, _parts(self._finish(top.take(seen))), strict=True):
-                part.reshape(-1, *part.shape[3:])[seen] = laid
-            frames = Frames(*parts)
-        # OpenGL's pictures begin with their lowest row.
-        return Frames(*(np.ascontiguousarray(part[:, ::-1]) for part in _parts(frames)))
+            laid = self._finish(top.take(seen))
+            width, height = self.scene.camera.width, self.scene.camera.height
+            seen += (height - 1 - 2 * (seen // width % height)) * width  # the same pixels, rows from the top
+            for part, pixels in zip(_parts(frames), _parts(laid), strict=True):
+                part.reshape(-1, *part.shape[3:])[seen] = pixels
+        return frames
 
     def _seen_through(self, position: Array, turn: Array, present: NDArray[np.bool_]) -> bool:
         """Whether a plane is ever seen from behind, which MuJoCo draws half transparent."""
@@ -173,10 +173,10 @@ class Painter:
         ids[layer.depth == 0] = 0
         far = np.float32(self.scene.camera.far)
         depth = np.where(ids == 0, far, _metres(layer.depth, self.scene.camera))
+        if layer.rgb is None:
+            return Frames(self.colours[ids], ids, depth)
         if not layered:
             return Frames(layer.rgb, ids, depth)
-        if self.scene.shading == "flat":
-            return Frames(self.colours[ids], ids, depth)
         return Frames(np.where(ids[..., None] == 0, self.colours[0], layer.rgb), ids, depth)
 
     def _shoot(
@@ -199,12 +199,13 @@ class Painter:
         centres = position[:, owner] + np.einsum("tgij,gj->tgi", turn[:, owner], self.local_position[drawn])
         turns = np.einsum("tgij,gjk->tgik", turn[:, owner], self.local_turn[drawn]).reshape(frames, len(drawn), 9)
         shape = (frames, camera.height, camera.width)
-        rgb, depth = np.zeros((*shape, 3), np.uint8), np.empty(shape, np.float32)
-        geoms, codes = np.zeros(shape, np.uint16), np.empty((*shape[1:], 3), np.uint8)
-        self.view.flags[int(mujoco.mjtRndFlag.mjRND_SKYBOX)] = not layered
         coloured = not layered or self.scene.shading != "flat"
+        rgb = np.empty((*shape, 3), np.uint8) if coloured else None
+        geoms, depth = np.zeros(shape, np.uint16), np.empty(shape, np.float32)
+        codes = np.empty((*shape[1:], 3), np.uint8)
+        self.view.flags[int(mujoco.mjtRndFlag.mjRND_SKYBOX)] = not layered
         # Bodies that are seen apart are told apart by where they are, and need no picture of their numbers.
-        windows = Windows(self.scene, position, shown) if layered and coloured else None
+        windows = Windows(self.scene, position, shown) if layered and rgb is not None else None
         first = [int(np.argmax(places == place)) + 1 for place in range(shown.shape[1])]
         changes = np.flatnonzero((shown[1:] != shown[:-1]).any(axis=1)) + 1
         for start, stop in itertools.pairwise([0, *changes.tolist(), frames]):
@@ -214,7 +215,7 @@ class Painter:
                 self.data.geom_xpos[drawn], self.data.geom_xmat[drawn] = centres[t], turns[t]
                 self._place_geoms()
                 apart = windows is not None and windows.apart[t]
-                if coloured:
+                if rgb is not None:
                     self._expose(screen, rgb[t], depth[t] if apart else None, numbers=False)
                 if apart and windows is not None:
                     for place, rows, columns in windows.of(t):
@@ -222,8 +223,10 @@ class Painter:
                     continue
                 self._expose(screen, codes, depth[t], numbers=True)
                 table = _geom_numbers(self.view) if table is None else table
-                code = codes.astype(np.uint32)
-                geoms[t] = table[code[..., 0] | code[..., 1] << 8 | code[..., 2] << 16]
+                code = codes[..., 0]
+                if len(table) > 256:
+                    code = code | codes[..., 1].astype(np.uint16) << 8
+                geoms[t] = table[code]
         return Layer(rgb, geoms, depth)
 
     def _place_geoms(self) -> None:
@@ -251,6 +254,11 @@ def _geom_numbers(view: Any) -> NDArray[np.uint16]:
     for geom in view.geoms[: view.ngeom]:
         table[geom.segid + 1] = geom.objid + 1
     return table
+
+
+def _upright(frames: Frames) -> Frames:
+    """OpenGL's pictures begin with their lowest row."""
+    return Frames(*(np.ascontiguousarray(part[:, ::-1]) for part in _parts(frames)))
 
 
 def _parts(frames: Frames) -> tuple[NDArray[Any], ...]:
