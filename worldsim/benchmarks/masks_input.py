@@ -132,21 +132,26 @@ def _from_array_file(file: IO[bytes], path: Path, expected: tuple[int, int, int]
 def _frames_of(
     file: IO[bytes], path: Path, shape: tuple[int, ...], columns_first: bool, dtype: np.dtype[Any]
 ) -> Iterator[Array]:
-    def read(count: int, own: tuple[int, ...]) -> Array:
+    def take(size: int) -> bytes:
         try:
-            data = file.read(count * dtype.itemsize)
-            if len(data) == count * dtype.itemsize:
-                return np.frombuffer(data, dtype).reshape(own)
-            problem = f"the array ends after {len(data)} of {count * dtype.itemsize} bytes"
+            return file.read(size)
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-            problem = str(error)
-        raise DataError(f"{path}: must be whole, {problem}; the file is truncated or damaged")
+            raise DataError(f"{path}: must be whole, {error}; the file is truncated or damaged") from None
+
+    def read(own: tuple[int, ...]) -> Array:
+        size = int(np.prod(own)) * dtype.itemsize
+        data = take(size)
+        if len(data) < size:
+            raise DataError(f"{path}: must be whole, the array ends after {len(data)} of {size} bytes")
+        return np.frombuffer(data, dtype).reshape(own)
 
     if columns_first:  # a transposed array: its frames are strewn over the whole file
-        yield from read(int(np.prod(shape)), shape[::-1]).T
-        return
-    for _ in range(shape[0]):
-        yield read(int(np.prod(shape[1:])), shape[1:])
+        yield from read(shape[::-1]).T
+    else:
+        for _ in range(shape[0]):
+            yield read(shape[1:])
+    if take(1):  # the checksum of a packed file is only looked at where it ends
+        raise DataError(f"{path}: must end with the array, goes on after it; the file is damaged")
 
 
 def _from_folder(folder: Path, expected: tuple[int, int, int]) -> Iterator[Array]:
