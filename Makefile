@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help demo test test-all lint docs clean system
 
 help:
-	@echo "make demo      simulate scenes and look at them"
+	@echo "make demo      futures by the plain and the paired model, scored, on one page"
 	@echo "make test      format, lint, types and the quick tests"
 	@echo "make test-all  the slow tests too"
 	@echo "make docs      build the documentation strictly"
