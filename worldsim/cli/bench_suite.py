@@ -60,8 +60,8 @@ def run(config: Config) -> None:
     board = Table("model", "headline", *splits, "tracked", "measurable", "answered", box=None, header_style="bold")
     for row in sorted_rows(list(rows.values())):
         style = "bold" if row.model == model.name else None
-        cells = (str(row.headline), *(str(row.by_split[split]) for split in splits), *shares(row))
-        board.add_row(_plain(row.model), *cells, style=style)
+        told = (str(row.headline), *(str(row.by_split[split]) for split in splits), *shares(row))
+        board.add_row(_plain(row.model), *told, style=style)
     console.print()
     console.print(board)
     for name in ("report.html", "leaderboard.md", "leaderboard.csv", "leaderboard.json"):

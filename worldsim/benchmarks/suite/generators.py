@@ -173,9 +173,10 @@ def _imported(word: str, given: dict[str, Any]) -> Generator | Reference:
     return CallableGenerator(word, found, given)
 
 
-def _made(kind: Any, given: Mapping[str, Any], word: str) -> Any:
+def _made(kind: Any, given: Mapping[str, Any], word: str) -> Generator | Reference:
     check_arguments(kind, given, word)
-    return kind(**given)
+    made: Generator | Reference = kind(**given)
+    return made
 
 
 def check_arguments(kind: Any, given: Mapping[str, Any], word: str) -> None:
