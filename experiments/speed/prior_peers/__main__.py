@@ -47,7 +47,7 @@ ENGINES = (
 PEER_STEPS = (100, 250, 500, 1000, 2500, 5000)
 LADDERS: dict[tuple[str, str], tuple[int, ...]] = {
     ("worldsim", "sphere"): (1, 3, 6, 10, 15, 30),
-    ("worldsim", "box"): (1, 3, 6, 10, 15, 30, 60, 120),
+    ("worldsim", "box"): (10, 15, 30, 60, 120),
     ("worldsim-default", "sphere"): (30,),  # 1/60 s
     ("worldsim-default", "box"): (120,),  # 1/240 s
     ("newton", "sphere"): PEER_STEPS[:-1],  # keeps a state and a contact buffer a step

@@ -5,6 +5,7 @@ Nothing here is differentiated; worldsim.physics.prior.shape_impact makes the mo
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -16,8 +17,10 @@ from worldsim.physics.prior.dynamics import advance
 from worldsim.physics.prior.shape_world import Rows, ShapeWorld, closing
 from worldsim.physics.prior.state import State, put_rows
 
-# Parts of the time left at which distances are looked at: early ones see the other corner of a rocking box come down.
-_SAMPLES = (0.0, 1 / 64, 1 / 16, 1 / 4, 1 / 2, 3 / 4, 1.0)
+# Distances are looked at at least every so many seconds, and in so many equal parts of the time left; at early ones
+# besides, which see the other corner of a rocking box come down.
+_LONGEST_GAP, _FEWEST_PARTS = 1 / 120, 4
+_EARLY = (1 / 16, 1 / 4)
 # Most evaluations in a bracket.
 _EVALUATIONS = 12
 
@@ -99,7 +102,7 @@ class _Flight(NamedTuple):
 
 
 @torch.no_grad()
-def time_to_impact(scene: ShapeWorld, state: State, pull: Pull, left: Tensor) -> Tensor:
+def time_to_impact(scene: ShapeWorld, state: State, pull: Pull, left: Tensor, step: float) -> Tensor:
     """Seconds (B, 1) to each world's next impact or the end of its step.
 
     Pairs that touch are in the hands of the contact solver, unless they move faster than what counts as rest.
@@ -109,6 +112,7 @@ def time_to_impact(scene: ShapeWorld, state: State, pull: Pull, left: Tensor) ->
         state: Theirs.
         pull: Accelerations, those by contacts at rest included.
         left: (B, 1) seconds of the step that are left.
+        step: Seconds of the whole step.
     """
     compiling = torch.compiler.is_compiling()
     rows = Rows.of(scene, scene.touchable & (scene.clearance(state) < _reach(scene, state, pull, left)))
@@ -122,8 +126,9 @@ def time_to_impact(scene: ShapeWorld, state: State, pull: Pull, left: Tensor) ->
         rows.gather(scene.matter.inverse_inertia) if scene.tumbles else None,
     )
     until = left[rows.world, 0]
-    parts = torch.tensor(_SAMPLES, dtype=left.dtype, device=left.device)
-    times = parts[:, None] * until
+    count = max(_FEWEST_PARTS, math.ceil(step / _LONGEST_GAP))
+    parts = [0.0, *(early / count for early in _EARLY), *((k + 1) / count for k in range(count))]
+    times = torch.tensor(parts, dtype=left.dtype, device=left.device)[:, None] * until
     path = flight.at(times)
     found = rows.measure(path.position, path.orientation)
     now = PairDistance(*(part[0] for part in found))

@@ -30,8 +30,9 @@ class PriorConfig:
 
     Attributes:
         max_step: Longest step, seconds; a frame is cut into equal steps no longer than this. Left out, 1/60 s for
-            worlds of spheres and planes and 1/240 s for others. Flights and impacts of spheres are exact at any step;
-            it bears on contacts at rest and on shapes that turn.
+            worlds of spheres and planes and 1/240 s for others. Flights and impacts of bodies with three equal moments
+            (spheres, cubes) and of planar ones are exact at any step; it bears on contacts at rest and on bodies that
+            tumble.
         rounds: Most impacts, one after another, in a step.
         rest_time: A rebound whose flight would last less, in seconds, ends in rest.
         checkpoint_frames: Where above 0, so many frames at a time are recomputed in the backward pass, and memory

@@ -108,7 +108,7 @@ class ShapeStepper:
         if torch.compiler.is_compiling() or bool(close.any()):
             rows = self._few(close.any(1))
             now = now.put(rows, self._contact(now.take(rows), close if rows is None else close[rows], step))
-        wait = time_to_impact(now.scene, now.state, now.pull, now.left)
+        wait = time_to_impact(now.scene, now.state, now.pull, now.left, step)
         state = now.scene.advance(now.state, now.pull.free, now.pull.spin_rate, wait)
         return state, now.touched, now.left - wait
 
