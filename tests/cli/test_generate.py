@@ -96,6 +96,18 @@ def test_the_demo_says_what_stands_in(capsys, tmp_path):
     assert "scenes: must hold a family of a shipped checkpoint" in err
 
 
+def test_text_goes_to_a_model_with_text_and_unknown_words_are_named(capsys, tmp_path):
+    torch.manual_seed(0)
+    dit = DiTConfig(width=48, depth=1, heads=4, patch=(2, 8, 8), text_width=48)
+    WorldModel(WorldModelConfig(dit=dit)).save_pretrained(tmp_path / "told", CARD)
+    words = ("generate", "scene=collision", f"model={tmp_path / 'told'}", "steps=1", f"out={tmp_path / 'f.mp4'}")
+    assert run(capsys, *words, "text=a red ball")[0] == 0
+    assert json.loads((tmp_path / "f.json").read_text())["text"] == "a red ball"
+    code, _, err = run(capsys, *words, "text=a zebra")
+    assert code == 2
+    assert "text: must use the words of worldsim's captions, got 'zebra'" in err
+
+
 def test_what_does_not_fit_is_refused(capsys, checkpoints, tmp_path, toy_video):
     mine = f"model={checkpoints / 'mine'}"
     for name, pixels in (("scene", 32), ("large", 48)):

@@ -19,6 +19,7 @@ from worldsim.data.gif import write_gif
 from worldsim.models import Generation
 from worldsim.models.pretrained import read_config
 from worldsim.models.steering import KINDS, Guidance
+from worldsim.models.text import unknown_words
 from worldsim.physics import Trajectory
 from worldsim.scene import Scene, Setup, dumps, loads_scene, loads_setup
 
@@ -85,6 +86,8 @@ def run(config: Config) -> None:
     frames = config.num_frames
     if frames is None:
         frames = model.config.clip_frames - max(model.config.context_lengths)
+    if config.text is not None and model.config.dit.text_width and (unknown := unknown_words(config.text)):
+        raise ValueError(f"text: must use the words of worldsim's captions, got {', '.join(map(repr, unknown))}")
     guidance = None if config.guidance is None else Guidance(config.guidance)
     future = model.generate(
         context,
