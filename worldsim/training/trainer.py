@@ -120,7 +120,11 @@ class Trainer:
         """
         self.config, self.batch_for, self.callback, self.progress = config, batch_for, callback, progress
         # Which parameters a loss reaches hangs on levers and chance (a dropped hint): processes need not agree.
-        self.accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+        # Told that it is a CPU, accelerate joins the processes of torchrun over gloo; else each would train on its own.
+        self.accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
         self.writer: Any = None
         self.model = model
         decay = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]

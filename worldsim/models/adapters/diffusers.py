@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ class DiffusersDenoiser(nn.Module):
         self, transformer: nn.Module, channels: int = 3, hint_channels: int = 3, prediction: str = "v"
     ) -> None:
         super().__init__()
-        config = transformer.config
+        config: Any = transformer.config
         for name, wanted in (("in_channels", channels + hint_channels), ("out_channels", channels)):
             found = getattr(config, name)
             if found != wanted:
@@ -38,10 +40,9 @@ class DiffusersDenoiser(nn.Module):
         if prediction not in PREDICTIONS:
             raise ValueError(f"prediction: must be one of {', '.join(PREDICTIONS)}, got {prediction!r}")
         self.transformer, self.hint_channels, self.prediction = transformer, hint_channels, prediction
-        self.patch: tuple[int, int, int] = tuple(config.patch_size)  # type: ignore[assignment,arg-type]
-        width = int(config.text_dim)  # type: ignore[arg-type]
-        self.setup = nn.Linear(SETUP_FEATURES, width)
-        self.nothing = nn.Parameter(torch.zeros(1, 1, width))
+        self.patch: tuple[int, int, int] = tuple(config.patch_size)
+        self.setup = nn.Linear(SETUP_FEATURES, config.text_dim)
+        self.nothing = nn.Parameter(torch.zeros(1, 1, config.text_dim))
 
     def forward(self, z: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
         """Predict the clean video.
