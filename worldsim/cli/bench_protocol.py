@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from worldsim.benchmarks.protocols import run_protocol
+from worldsim.benchmarks.protocols import PROTOCOLS, run_protocol
 from worldsim.cli.bench import Config
 
 # Settings that a protocol may take, which says so by its own arguments; unset ones are left to it.
@@ -26,6 +26,7 @@ def run(config: Config) -> None:
         spread = f"{figure.error:.2g}" if figure.error == figure.error else ""
         table.add_row(name, f"{figure.value:.4g}", spread, figure.unit, str(figure.count))
     console = Console(soft_wrap=True)
+    console.print(f"{config.protocol}: {PROTOCOLS[config.protocol].summary}", markup=False, highlight=False)
     console.print(table, markup=False)
     for note in result.notes:
         console.print(note, markup=False, highlight=False)

@@ -183,7 +183,7 @@ def _rows(case: VideoCase, floor: bool) -> list[Row]:
         masks = case.masks == k + 1
         told = f"object {k + 1}" if case.scene is None else case.scene.bodies[k].name
         row = {"clip": case.name, "object": told} | pdi_of_masks(masks, expected)
-        if floor and expected is not None and masks.any():
+        if floor and expected is not None and case.known_scene.planar and masks.any():
             row |= {f"floor {name}": value for name, value in pdi_of_masks(expected).items() if name == "rigidity"}
         rows.append(row)
     return rows
@@ -198,7 +198,8 @@ def run_rigidity_pdi(
         videos: Folder or cases, with tracks or masks.
         reference: Folder of scenes, NAME.json, whose simulated poses say how masks should look; none is needed.
         fps: Frames a second; the scene's or the file's where left out.
-        floor: Whether the simulator's own masks are read too, against their first frame.
+        floor: Whether in planar scenes, where no body turns out of the picture, the simulator's own masks are read too,
+            against their first frame: what the rounding to pixels does.
     """
     rows = [row for case in read_cases(videos, reference, fps) for row in _rows(case, floor)]
     found = means(rows, _UNITS | {"floor rigidity": ""})
