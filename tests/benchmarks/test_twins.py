@@ -65,15 +65,14 @@ def test_wrong_gravity_changes_the_second_difference_by_its_strength(parabola):
     assert np.allclose(ratio, 1.5, atol=1e-3)
 
 
-def test_energy_gain_adds_its_share_of_kinetic_energy(collision):
-    twin = violate(collision, "energy_gain", 0.2)
-    speed = twin.trajectory.position[:, :, 0].diff(dim=0)
-    true = collision.trajectory.position[:, :, 0].diff(dim=0)
+def test_energy_gain_adds_its_share_of_kinetic_energy():
+    rollout = ws.simulate(ws.make_scene("bouncing", seed=0, split="id", role="train"))
+    twin = violate(rollout, "energy_gain", 0.2)
+    square, true = (one.trajectory.position.diff(dim=0).square().sum((-1, -2)).numpy() for one in (twin, rollout))
     onset = twin.info["twin"]["frame"]
-    # Both balls have met by the end of the clip in both, and fly free there.
-    share = (speed[-1].square() / true[-1].square()).numpy()
-    assert np.allclose(share, 1.2, rtol=1e-3)
-    assert np.allclose(speed[: onset - 1], true[: onset - 1])
+    assert np.allclose(square[: onset - 1], true[: onset - 1])
+    # Without gravity and losses speeds are constant but in steps that hold an impact.
+    assert np.median(square[onset:]) / np.median(true) == pytest.approx(1.2, rel=0.01)
 
 
 def test_each_twin_raises_its_own_law(collision, parabola):

@@ -89,9 +89,9 @@ def fit(samples: Iterable[Sample], num: int, sizes: tuple[int, ...]) -> tuple[di
     scales, limits = {}, {}
     for law in LAWS:
         # Twins that show, and never so fine that another engine's lawful take loses more than a third of its score.
-        shown = float(np.median([x for x in broken[law] if x > 0] or [1.0]))
+        shown = float(np.median([x for x in broken[law] if x > 0] or [_strength(law)]))
         scales[law] = round(max(shown, 2 * float(np.quantile([*lawful[law], 0.0], 0.9))), 4)
-        limits[law] = round(_limit(lawful[law], broken[law]), 4)
+        limits[law] = round(_limit(lawful[law], broken[law] or [_strength(law)]), 4)
     made = {"families": list(FAMILIES), "num": num, "pixels": list(sizes), "role": ROLE}
     table = {
         regime: {
@@ -109,11 +109,16 @@ def _limit(lawful: list[float], broken: list[float]) -> float:
     if len(candidates) < 2:
         return float(candidates[0])
     middle = (candidates[1:] + candidates[:-1]) / 2
-    errors = [np.mean(np.array(broken or [1e9]) <= x) + np.mean(np.array(lawful or [0.0]) > x) for x in middle]
+    errors = [np.mean(np.array(broken) <= x) + np.mean(np.array(lawful or [0.0]) > x) for x in middle]
     best = np.flatnonzero(np.isclose(errors, min(errors)))
-    # Of equals the one with the most room to both sides, by ratio.
-    room = candidates[1:][best] / candidates[:-1][best]
-    return float(np.sqrt(candidates[1:][best] * candidates[:-1][best])[int(np.argmax(room))])
+    # Of equals the middle of the widest.
+    room = (candidates[1:] - candidates[:-1])[best]
+    return float(middle[best][int(np.argmax(room))])
+
+
+def _strength(law: str) -> float:
+    """What stands for twins where no scene could be broken so: the strength at which they would be made."""
+    return max((KINDS[kind].strength for kind in TESTED if KINDS[kind].law == law), default=1.0)
 
 
 def main() -> None:
