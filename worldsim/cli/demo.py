@@ -90,7 +90,8 @@ def run(config: Config) -> None:
             table.add_row(row.title, column.title, f"{column.violations.headline:.3f}")
     console.print(table, markup=False)
     for row in rows:
-        console.print(f"{row.title}: {row.told}", markup=False, highlight=False)
+        if row.told:
+            console.print(f"{row.title}: {row.told}", markup=False, highlight=False)
     for family in left:
         told = "no shipped checkpoint was trained on it, and the prior alone reads orthographic pictures only"
         console.print(f"{family}: left out, {told}", markup=False, highlight=False)
