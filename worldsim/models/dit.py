@@ -56,8 +56,12 @@ class VideoDiT(nn.Module):
             self.action = nn.Linear(config.action_width * config.patch[0], width)
         self.blocks = nn.ModuleList(Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.head_modulation = nn.Linear(width, 2 * width)
-        hinted = config.hint_channels == config.channels
-        self.head = PatchHead(config.channels, config.patch, width, config.stem, 1 + hinted)
+        self.head = PatchHead(config.channels, config.patch, width, config.stem, sources=1)
+        if config.hint_channels:
+            # A head of its own, which only ever corrects the hint: one head for both falls back to painting from
+            # nothing where a hint looks unlike those trained on, such as a body of unseen size.
+            sources = 1 + (config.hint_channels == config.channels)
+            self.head_hinted = PatchHead(config.channels, config.patch, width, config.stem, sources)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -69,7 +73,9 @@ class VideoDiT(nn.Module):
         # Gates and head start at zero: each block begins as the identity, the estimate as the hint, or grey without it.
         for weight in (self.to_modulation[-1].weight, self.head_modulation.weight):
             nn.init.zeros_(weight)  # type: ignore[arg-type]
-        self.head.start_from_sources((0.0, 1.0)[: self.head.gates.out_features])
+        self.head.start_from_sources((0.0,))
+        if self.config.hint_channels:
+            self.head_hinted.start_from_sources((0.0, 1.0)[: self.head_hinted.gates.out_features])
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Tokens T', H', W' of a video of shape (..., T, H, W).
@@ -113,6 +119,7 @@ class VideoDiT(nn.Module):
         if self.config.action_width and condition.actions is not None:
             time = time + self._embed_actions(condition.actions, grid[0])
         still = self.time(time_features(torch.zeros_like(t[:, :1]), self.config.width))
+        given = None
         if condition.hint is not None and self.config.hint_channels:
             given = condition.hint_given if condition.hint_given is not None else z.new_ones(z.shape[0])
             told = given[:, None, None] * self.given
@@ -126,8 +133,14 @@ class VideoDiT(nn.Module):
             if i == self.config.state_head_layer or (i == len(self.blocks) - 1 and self.config.state_head_layer < 0):
                 features, context_features = x, context
         scale, shift = repeat(self.head_modulation(time), "b t (k d) -> k b (t s) d", k=2, s=grid[1] * grid[2])
-        sources = [z] if hint is None or hint.shape != z.shape else [z, hint]
-        video = self.head(rms_norm(x) * (1 + scale) + shift, grid, sources)
+        tokens = rms_norm(x) * (1 + scale) + shift
+        if given is None:
+            video = self.head(tokens, grid, [z])
+        else:
+            sources = [z, hint] if hint is not None and hint.shape == z.shape else [z]
+            video = self.head_hinted(tokens, grid, sources)
+            if condition.hint_given is not None:
+                video = torch.lerp(self.head(tokens, grid, [z]), video, given[:, None, None, None, None])
         features = rearrange(features, "b (t h w) d -> b t h w d", t=grid[0], h=grid[1])
         return DiTOutput(video, features, context_features)
 
