@@ -2,8 +2,9 @@
 
 Run: OMP_NUM_THREADS=1 python experiments/tracker/codec.py [--families parabola hoop] [--clips 1]. Ground-truth
 roll-outs at 128 px are encoded at each quality and tracked with the scene's colours and backdrop. Ground-truth masks
-are the yardstick, over all objects of at least 30 pixels that touch neither the picture's edge nor another body. Alarms
-are laws whose figure lies above the self-test's threshold when the file is scored with its scene, of those that apply.
+are the yardstick, over all objects of at least 30 pixels that touch neither the picture's edge nor another moving
+body. Alarms are laws whose figure lies above the self-test's threshold when the file is scored with its scene, of those
+that apply.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ def main() -> None:
                 alarms += [law for law in applying if excess(found, law) > thresholds()[law]]
                 judged += len(applying)
             area, centre = np.concatenate([e[0] for e in errors]), np.concatenate([e[1] for e in errors])
+            if not len(area):
+                print(f"{family:16}{name:16}{0:8}  no object stands alone")
+                continue
             print(
                 f"{family:16}{name:16}{len(area):8}{np.mean(area):12.3f}{np.quantile(np.abs(area), 0.95):14.3f}"
                 f"{np.quantile(centre, 0.95):14.3f}  {len(alarms)} of {judged} {' '.join(alarms)}",
@@ -67,8 +71,10 @@ def compare(rollout: Rollout, video: UInt8) -> tuple[np.ndarray, np.ndarray]:
     world = world_of(setup, height, width)
     read = measure_tracks(tracker_for(world, backdrop_of(setup, height, width))(video), len(world.bodies))
     true = measure_tracks(rollout.ids, len(world.bodies))
-    alone = (true.area >= 30) & ~true.border & (true.neighbour[:, :, 1:].sum(-1) == 0)
-    alone[:, [k for k, body in enumerate(world.bodies) if body.static]] = False
+    moving = list(world.objects)
+    alone = np.zeros(true.area.shape, bool)
+    touching = true.neighbour[:, moving][:, :, [k + 1 for k in moving]].sum(-1) > 0
+    alone[:, moving] = (true.area[:, moving] >= 30) & ~true.border[:, moving] & ~touching
     area = read.area[alone] / true.area[alone] - 1
     away = np.linalg.norm(read.centroid[alone] - true.centroid[alone], axis=-1)
     return area, np.where(np.isfinite(away), away, float(width))
