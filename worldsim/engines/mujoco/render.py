@@ -146,8 +146,7 @@ class Painter:
         moving = moving_bodies(trajectory)
         if not layered:
             return _upright(self._finish(self._shoot(screen, position, turn, present, layered=False), layered=False))
-        still = present[:1] & ~moving if moving.any() else present[:1]
-        base = self._shoot(screen, position[:1], turn[:1], still)
+        base = self._shoot(screen, position[:1], turn[:1], present[:1] & ~moving)
         frames = _upright(self._finish(base))
         frames = Frames(*(np.repeat(part, len(position), axis=0) for part in _parts(frames)))
         if moving.any():
@@ -223,10 +222,8 @@ class Painter:
                     continue
                 self._expose(screen, codes, depth[t], numbers=True)
                 table = _geom_numbers(self.view) if table is None else table
-                code = codes[..., 0]
-                if len(table) > 256:
-                    code = code | codes[..., 1].astype(np.uint16) << 8
-                geoms[t] = table[code]
+                low, high = codes[..., 0], codes[..., 1]
+                geoms[t] = table[low] if len(table) <= 256 else table[low | high.astype(np.uint16) << 8]
         return Layer(rgb, geoms, depth)
 
     def _place_geoms(self) -> None:
