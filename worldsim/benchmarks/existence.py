@@ -108,6 +108,6 @@ def _out_of_sight(tracks: Tracks, k: int, t: int, place: Floats, radius: float, 
         distance = world.camera.focal * _shadow_radius(shape) / radius - shape.extent
         for number in set(np.unique(window).tolist()) & set(world.behind):
             y, x = np.nonzero(window == number)
-            pixels = np.stack([x + left, y + top], -1) + 0.5
+            pixels = np.stack([x + left, y + top], -1).astype(np.float64) + 0.5
             covered[y, x] = first_hit(world.bodies[number - 1], world.camera, pixels) < distance
     return bool(covered.mean() >= 0.6)

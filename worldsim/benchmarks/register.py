@@ -201,7 +201,8 @@ def _surface(view: View, body: int) -> tuple[Floats, Ints]:
     """Points that are seen of a body's surface, from the camera's place, and their frames."""
     assert view.depth is not None
     frame, y, x = np.nonzero(view.tracks.ids == body)
-    points = lift(view.camera, np.stack([x, y], -1) + 0.5, view.depth[frame, y, x].astype(np.float64))
+    pixels = np.stack([x, y], -1).astype(np.float64) + 0.5
+    points = lift(view.camera, pixels, view.depth[frame, y, x].astype(np.float64))
     return points - np.array(view.camera.position), frame
 
 

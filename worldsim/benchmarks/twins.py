@@ -250,7 +250,7 @@ def _energy(position: Tensor, presence: Tensor, rollout: Rollout, k: int, streng
     mass = torch.tensor([0.0 if body.static else body.mass for body in rollout.scene.bodies], dtype=position.dtype)
     speed = position.diff(dim=0).square().sum(-1) @ mass
     moving = [i for i, body in enumerate(rollout.scene.bodies) if not body.static]
-    seen = np.stack([(rollout.ids == i + 1).any(axis=(1, 2)) for i in moving], -1).all(-1)
+    seen = np.all([(rollout.ids == i + 1).any(axis=(1, 2)) for i in moving], axis=0).reshape(frames)
     around = [t for t in range(first_free_frame(rollout), frames - 6) if seen[t - 4 : t + 7].all()]
     _need(bool(around), "the bodies are not all in view for long enough")
     onset = max(around, key=lambda t: float(speed[t - 3 : t + 3].min()))

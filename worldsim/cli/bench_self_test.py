@@ -30,8 +30,9 @@ def run(config: Config) -> None:
     for row in rows:
         told = (f"{row.detected} of {row.measured}", f"{row.alarms} of {row.lawful}")
         table.add_row(row.kind, row.law, f"{row.strength:g}", str(row.twins), str(row.measured), *told)
-    for row in cheats:
-        table.add_row(f"cheat: {row.cheat}", "headline", "", str(row.scenes), "", f"{row.worse} of {row.scenes}", "")
+    for cheat in cheats:
+        found = f"{cheat.worse} of {cheat.scenes}"
+        table.add_row(f"cheat: {cheat.cheat}", "headline", "", str(cheat.scenes), "", found, "")
     console = Console()
     console.print(table)
     reader = "masks" if config.masks else "tracker"
