@@ -11,6 +11,7 @@ import numpy as np
 from worldsim.benchmarks._self_test import CheatRow, Row
 
 BARS = {"masks": (0.95, 0.05), "tracker": (0.85, 0.10)}  # detection, false alarms
+ENOUGH = 20  # twins under which a bar is neither met nor missed
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:
@@ -51,7 +52,7 @@ def self_test_page(
         "",
         f"## Read by {'ground-truth masks' if reader == 'masks' else 'the built-in tracker'}",
         "",
-        f"Bars: at least {found:g} found, at most {accused:g} accused.",
+        f"Bars: at least {found:g} found, at most {accused:g} accused, on {ENOUGH} twins or more.",
         "",
         "| twin | law | strength | made | read | found | rate | alarms | rate | bars |",
         "|---|---|---:|---:|---:|---:|---|---:|---|---|",
@@ -79,7 +80,7 @@ def self_test_page(
 def _line(row: Row, found: float, accused: float) -> str:
     judged = [row.detection >= found] if row.measured else []
     judged += [row.false_alarm <= accused] if row.lawful else []
-    verdict = "–" if not row.measured else "met" if all(judged) else "missed"
+    verdict = "too few" if row.measured < ENOUGH else "met" if all(judged) else "missed"
     cells = (
         *(row.kind, row.law, f"{row.strength:g}", row.twins, row.measured, row.detected),
         *(_rate(row.detected, row.measured), row.alarms, _rate(row.alarms, row.lawful), verdict),

@@ -37,7 +37,8 @@ def run(config: Config) -> None:
     console.print(table)
     reader = "masks" if config.masks else "tracker"
     command = (
-        f"worldsim bench self_test=true num={num} seed={config.seed} pixels={pixels} masks={str(config.masks).lower()}"
+        f"worldsim bench self_test=true families=[{','.join(families)}] num={num} seed={config.seed} pixels={pixels} "
+        f"masks={str(config.masks).lower()}"
     )
     page = Path(config.out) / f"self_test_{reader}.md"
     page.parent.mkdir(parents=True, exist_ok=True)
