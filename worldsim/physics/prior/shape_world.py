@@ -69,17 +69,16 @@ class ShapeWorld:
         inverse_inertia = self.matter.inverse_inertia if self.tumbles else None
         return advance(state, acceleration, spin_rate, time, self.matter.drag, inverse_inertia)
 
-    @torch.no_grad()
     def clearance(self, state: State) -> Tensor:
-        """(B, P) metres that the pairs are apart at least: between the balls around the bodies."""
+        """(B, P) metres that the pairs are apart at least: between the balls around the bodies. Not differentiated."""
         i, j = self.first, self.second
-        x = state.position
+        x = state.position.detach()
         apart = (x[:, i] - x[:, j]).square().sum(-1).sqrt() - self.bound[:, i] - self.bound[:, j]
         place, plane, other = self.planes
         if len(place):
             up = torch.zeros_like(x[:, plane])
             up[..., 2] = 1
-            normal = rotation.rotate(state.orientation[:, plane], up)
+            normal = rotation.rotate(state.orientation[:, plane].detach(), up)
             height = ((x[:, other] - x[:, plane]) * normal).sum(-1) - self.bound[:, other]
             apart = apart.index_copy(1, place, height)
         return apart
