@@ -174,3 +174,19 @@ def test_the_hint_is_the_raster_of_the_roll_out(clip):
     hint = draw_hint(trajectory, world.bodies, world.view, world.background, "flat")
     direct = rasterise(trajectory, world.bodies, View.from_cameras(list(clip.cameras)), tau_px=0.25)
     torch.testing.assert_close((hint.movedim(2, 1) + 1) / 2, direct.colour)
+
+
+def test_compiling_reaches_the_denoiser_in_training(clip):
+    seen = []
+
+    def backend(graph, inputs):
+        seen.append(graph)
+        return graph.forward
+
+    model = WorldModel(CONFIG)
+    plain = model.loss(clip, torch.Generator().manual_seed(0))
+    model.compile(backend=backend)
+    compiled = model.loss(clip, torch.Generator().manual_seed(0))
+    assert seen
+    for name in plain:
+        torch.testing.assert_close(compiled[name], plain[name])

@@ -75,6 +75,11 @@ class WorldModel(nn.Module):
 
         save_pretrained(self, folder, card)
 
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compile the denoiser by torch.compile: training calls loss, which nn.Module's own compile does not reach."""
+        name = "run" if hasattr(self.denoiser, "run") else "forward"
+        setattr(self.denoiser, name, torch.compile(getattr(self.denoiser, name), *args, **options))
+
     def loss(self, clip: Clip, generator: torch.Generator) -> dict[str, Tensor]:
         """Named scalar terms of a clip whose num_context is one of the config's context lengths.
 
