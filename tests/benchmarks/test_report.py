@@ -158,7 +158,7 @@ def test_worst_frames_are_those_of_the_overlap(overlapping, clip):
     assert worst
     assert 5 <= worst[0][0] <= 8
     strength = severity(report.figures["penetration"])
-    assert strength[6] > 0.9
+    assert np.nanmax(strength[4:9]) > 0.9
     assert strength[0] == 0
     truth = ws.get_engine("mujoco").simulate(clip[0])
     assert worst_frames(ws.score(truth.video, masks=truth.ids, scene=truth)) == []
