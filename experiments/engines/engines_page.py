@@ -34,11 +34,11 @@ More is held by tests: `pytest tests/engines` (bars of 1e-4 m and 5e-3 rad until
 rad/s, first contacts within a frame, equal ids on 99 % of pixels, a driven arm within 5 mm over 2 s, a pendulum within
 1e-4 rad of scipy's integrator).
 
-How MuJoCo is played: its own contacts are damped springs without a coefficient of restitution; held to 1 % over a factor
-of 120 in speed they would need hundreds of sub-steps an impact (a spring of stiffness w^2 is within 1 % only for
-sub-steps under 0.02 / w). Here MuJoCo finds the contacts and solves for the impulses, and the velocities that
-contacts aim at come from the law: Newton's restitution at the located time of impact, exact Coulomb friction, rest without
-sinking. Free flight is one step in closed form for as long as nothing can touch.
+How MuJoCo is played: its own contacts are damped springs without a coefficient of restitution; held to 1 % over a
+factor of 120 in speed they would need hundreds of sub-steps an impact (a spring of stiffness w^2 is within 1 % only
+for sub-steps under 0.02 / w). Here MuJoCo finds the contacts and solves for the impulses, and the velocities that
+contacts aim at come from the law: Newton's restitution at the located time of impact, exact Coulomb friction, rest
+without sinking. Free flight is one step in closed form for as long as nothing can touch.
 
 Known limits: a PyBullet impact with a link of an articulated body can be off by .8 % in restitution; PyBullet solves
 touching chains at once, so Newton's cradle shares momentum there where MuJoCo passes it on; joint limits in PyBullet

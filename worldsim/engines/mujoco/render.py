@@ -192,7 +192,8 @@ class Painter:
         """
         frames, camera = len(position), self.scene.camera
         places = self.compiled.geom_owner
-        drawn = np.flatnonzero(shown.any(axis=0)[places])
+        ever: NDArray[np.bool_] = np.logical_or.reduce(shown, axis=0)
+        drawn = np.flatnonzero(ever[places])
         owner = places[drawn]
         # (T, G, 3) and (T, G, 9): every geom that is drawn in the world frame, at every instant.
         centres = position[:, owner] + np.einsum("tgij,gj->tgi", turn[:, owner], self.local_position[drawn])
