@@ -110,6 +110,23 @@ def test_an_oblique_frictionless_impact_exchanges_the_normal_velocities_only():
     assert rollout.trajectory.angular_velocity.abs().max() < 1e-9
 
 
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("speed", [0.05, 0.6, 6.0])
+@pytest.mark.parametrize("ratio", [1.0, 1 / 9, 9.0])
+def test_oblique_impacts_leave_within_one_per_cent_of_the_closed_form(planar, speed, ratio):
+    for restitution in (0.3, 1.0):
+        bodies = [
+            ball("a", (-0.3, 0.0, 1.0), (speed, 0.0, 0.0), friction=0.0, restitution=restitution),
+            ball("b", (0.0, 0.0, 1.08), mass=ratio, friction=0.0, restitution=restitution),
+        ]
+        rollout, _ = play(bodies, law=STILL, planar=planar, duration=0.25 / speed, fps=40 * speed)
+        normal = np.array([math.sqrt(0.04 - 0.08**2), 0.0, 0.08]) / 0.2
+        given = (1 + restitution) * speed * normal[0] / (1 + ratio) * normal
+        out = rollout.trajectory.linear_velocity[-1].numpy()
+        assert np.abs(out[1] - given).max() < 0.01 * speed
+        assert np.abs(out[0] - (np.array([speed, 0.0, 0.0]) - ratio * given)).max() < 0.01 * speed
+
+
 @pytest.mark.parametrize("restitution", [0.0, 0.25, 1.0])
 def test_bounce_heights_follow_the_pair_law(restitution):
     bodies = [ball("ball", (0.0, 0.0, 1.1), restitution=restitution), floor(restitution=1.0)]
