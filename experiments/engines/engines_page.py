@@ -22,7 +22,7 @@ pybullet {pybullet}, Python {python}. Largest errors over the cases; errors do n
 |---|---|---|---|
 {rows}
 
-Misses: {misses}. The tests of PyBullet hold head-on impacts to the bar; the misses are slow oblique ones.
+Misses: {misses}. Tests hold head-on and oblique impacts of both engines to the bar.
 
 Between the two engines, one scene each of {families} with seeds 0 to {last}:
 
