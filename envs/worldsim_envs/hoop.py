@@ -46,6 +46,7 @@ GRAVITY = np.array([0.0, 0.0, -9.81])
 RADIUS = Quantity(((0.11, 0.14),), ((0.08, 0.1), (0.155, 0.17)), "m")
 DISTANCE = Quantity(((1.0, 1.3),), ((0.7, 0.85), (1.45, 1.6)), "m from the ring's middle")
 RESTITUTION = Quantity(((0.6, 0.8),), ((0.3, 0.5), (0.88, 0.95)), "")
+CLOSE = 1.4  # metres from the ring's middle; starts beyond may lie outside the close framing
 QUANTITIES = {"radius": RADIUS, "distance": DISTANCE, "restitution": RESTITUTION}
 
 
@@ -147,8 +148,8 @@ def build(
         aim: "rim" (first touch on the ring from above), "board", "through" (falls through untouched), "side" (hits
             the ring from outside, at or below its height) or "any".
         planar_motion: Whether the ball starts and flies in the vertical plane y = 0 through the ring's middle.
-        framing: "wide" shows the flight and the floor; "close" the ring and the last of the flight, for small pictures:
-            starts beyond 1.4 m from the ring may lie outside it.
+        framing: "wide" shows the flight and the floor; "close" the ring and flights from at most 1.4 m away, for small
+            pictures.
         pixels: Edge of the picture.
         shading: "flat" or "shaded".
         duration: Seconds.
@@ -164,6 +165,8 @@ def build(
     for _ in range(500):
         radius = RADIUS.draw(rng, "radius" in ood)
         distance = DISTANCE.draw(rng, "distance" in ood)
+        if framing == "close" and distance > CLOSE:
+            continue
         bearing = 0.0 if planar_motion else float(rng.uniform(-0.5, 0.5))
         height = RIM_HEIGHT + (float(rng.uniform(-0.45, 0.0)) if goal == "side" else float(rng.uniform(-0.5, 0.15)))
         start = np.array([-distance * math.cos(bearing), distance * math.sin(bearing), height])

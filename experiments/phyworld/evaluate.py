@@ -67,7 +67,9 @@ def wrong_law(law: LawParameters, clip: Clip) -> LawParameters:
     return dataclasses.replace(law, gravity=law.gravity * 1.5, restitution=clip.bodies.restitution - 0.3)
 
 
-def rows(paired: WorldModel, plain: WorldModel | None, steps: int) -> dict[str, Callable[[Clip, int], Tensor]]:
+def rows(
+    paired: WorldModel, plain: WorldModel | None, steps: int, steered: bool
+) -> dict[str, Callable[[Clip, int], Tensor]]:
     """Row name to a function from clip and seed to video."""
 
     def generate(
@@ -90,11 +92,12 @@ def rows(paired: WorldModel, plain: WorldModel | None, steps: int) -> dict[str, 
         FLOOR: lambda clip, seed: clip.video,
         RASTER: raster,
         PAIRED: generate(paired),
-        "paired, guided by the energy": generate(paired, guidance=Guidance("energy")),
-        "paired, projected": generate(paired, guidance=Guidance("project")),
         "paired, hint off": generate(paired, hint=False),
         "paired, wrong law": generate(paired, wrong=True),
     }
+    if steered:
+        table["paired, guided by the energy"] = generate(paired, guidance=Guidance("energy"))
+        table["paired, projected"] = generate(paired, guidance=Guidance("project"))
     if plain is not None:
         table["plain twin"] = generate(plain)
     return table
@@ -123,12 +126,13 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3, help="sampling seeds of paired and plain; other rows take one")
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steered", action="store_true", help="rows of guidance too, which take four times as long")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("outputs/phyworld.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     paired = load(arguments.paired)
-    table = rows(paired, load(arguments.plain) if arguments.plain else None, arguments.steps)
+    table = rows(paired, load(arguments.plain) if arguments.plain else None, arguments.steps, arguments.steered)
     began = time.monotonic()
     found: dict[str, dict[str, dict[str, dict[str, list[np.ndarray]]]]] = {}
     for family in FAMILIES:

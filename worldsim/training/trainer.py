@@ -32,16 +32,16 @@ class TrainConfig:
     Attributes:
         out: Folder of the run: checkpoints, log.jsonl, TensorBoard events.
         steps: In all.
-        learning_rate: Peak.
+        learning_rate: Highest, reached after the warm-up.
         warmup: Steps of linear warm-up; afterwards the rate falls linearly to 0 at `steps`.
         weight_decay: On matrices only.
-        betas: Of AdamW.
+        betas: Decay rates of AdamW's two averages.
         clip: Largest norm of the gradient.
         ema_length: Of the average of weights, relative to the run.
         seed: Of batches and noise.
-        checkpoint_every: Steps.
-        keep: Checkpoints that stay.
-        log_every: Steps.
+        checkpoint_every: Steps between checkpoints.
+        keep: Number of checkpoints that stay.
+        log_every: Steps between lines of the log.
         compile: Whether torch.compile wraps the loss's model.
         max_minutes: Stop, with a checkpoint, after this wall-clock time; 0 for no bound.
         tensorboard: Whether to write TensorBoard events.

@@ -34,7 +34,9 @@ class BulletWorld:
     def __init__(self, client: int, scene: Scene, stepping: Stepping) -> None:
         self.client, self.scene, self.step = client, scene, stepping.step
         self.flight = Flight(np.array(scene.law.gravity), scene.law.drag, stepping.step)
-        set_engine(client, stepping.step)
+        # Without slop, contact forces of a resting multi-body, which a ring is, flicker from step to step.
+        rings = any(body.shape.kind == "ring" and not body.static for body in scene.bodies)
+        set_engine(client, stepping.step, slop=1e-5 if rings else 0.0)
         self.trees = build_trees(client, scene)
         self.handle: dict[int, tuple[int, int]] = {}
         self.owner: dict[tuple[int, int], int] = {}
