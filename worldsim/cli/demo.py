@@ -21,7 +21,7 @@ from worldsim.data.files import write_bytes
 from worldsim.engines import Rollout
 from worldsim.models.pretrained import read_config
 
-FAMILIES = ("collision", "bouncing_balls", "hoop")
+FAMILIES = ("collision", "parabola", "bouncing_balls")
 
 
 @dataclass(frozen=True)
