@@ -10,18 +10,19 @@ point of the surface, and the residual is its distance from the centre less the 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.benchmarks.fit_balls import EDGE_NOISE, BallFit, Sight, fit_balls, pixels_a_metre
 from worldsim.benchmarks.pieces import cut
 from worldsim.benchmarks.rays import first_hit, lift, on_plane, rays
 from worldsim.benchmarks.track import Flags, Floats, Ints, Outline, Tracks
 from worldsim.scene import Body, Camera
 
-_STEPS = 12
-EDGE_NOISE = 0.3  # pixels: the middle of an edge is off by up to half a pixel either way, sqrt(1/12)
+_TOGETHER = 1 << 18  # edges up to which all balls are fitted at once, so that memory stays bounded
 MIN_EDGES = 8
 _OUTLINE_WEIGHT = 0.03  # of an edge against a pixel of depth, which is good to a hundredth of a pixel's width
 MAX_SPREAD = 0.35  # of the radius: standard error of the centre above which a frame counts as not measured
@@ -39,6 +40,7 @@ class Registration:
         stretch: (T,) log of the ratio of the axes of the visible outline, as seen against the body's; NaN unless the
             outline is all there and tells.
         pieces: (T,) number of the stretch between impacts that each frame belongs to.
+        pose_covariance: (T, 6, 6) of position and rotation vector, world frame, metres and radians; None for balls.
     """
 
     position: Floats
@@ -47,6 +49,7 @@ class Registration:
     covariance: Floats
     stretch: Floats
     pieces: Ints
+    pose_covariance: Floats | None = None
 
     @property
     def error(self) -> Floats:
@@ -113,16 +116,31 @@ def _far_side(view: View, at: Ints) -> Floats:
 
 
 def register_ball(view: View, body: int, radius: float) -> Registration:
-    """Place one ball in every frame.
+    """Place one ball in every frame, see register_balls."""
+    return register_balls(view, {body: radius})[body]
+
+
+def register_balls(view: View, radii: Mapping[int, float]) -> dict[int, Registration]:
+    """Place balls in every frame, all at once as far as memory lets.
 
     Args:
         view: Of the video.
-        body: Its id.
-        radius: Metres.
+        radii: Metres, by id.
 
     Returns:
-        Registration over all frames.
+        Registration over all frames, by id.
     """
+    together = len(view.edges.own) <= _TOGETHER and view.depth is None
+    parts = [tuple(radii)] if together else [(body,) for body in radii]
+    found: dict[int, Registration] = {}
+    for part in parts:
+        sights = [_sight(view, body, radii[body]) for body in part]
+        fits = fit_balls(view.camera, view.planar, view.tracks.num_frames, sights) if sights else []
+        found.update((fit.sight.body, _registration(view, fit)) for fit in fits)
+    return found
+
+
+def _sight(view: View, body: int, radius: float) -> Sight:
     tracks, camera, planar = view.tracks, view.camera, view.planar
     frames, column = tracks.num_frames, body - 1
     seen = tracks.area[:, column] > 0
@@ -133,58 +151,41 @@ def register_ball(view: View, body: int, radius: float) -> Registration:
         distance = np.full(frames, np.inf)
     use, free = own_edges(view, body, radius, distance)
     frame, pixels = view.edges.frame[use], view.edges.point[use]
+    guess = rays(camera, middle)[1]
     if planar:
         points = on_plane(camera, pixels)[:, [0, 2]]
         centre = on_plane(camera, middle)[:, [0, 2]]
     else:
         points = rays(camera, pixels)[1]
-        centre = rays(camera, middle)[1] * distance[:, None]
-    guess = rays(camera, middle)[1]
+        centre = guess * distance[:, None]
     surface, at = _surface(view, body) if view.depth is not None and not planar else (np.zeros((0, 3)), frame[:0])
     if len(at):
         centre = _mean(surface, at, frames, centre) + radius * camera.rotation[2]
-    every = np.concatenate([frame, at])
-    trust = np.concatenate([np.full(len(frame), _OUTLINE_WEIGHT if len(at) else 1.0), np.ones(len(at))])
-    alone = np.ones(len(every), bool)
-    for step in range(_STEPS):
-        normal, length = _outward(points, centre[frame], planar)
-        if len(at):
-            way = surface - centre[at]
-            reach = np.linalg.norm(way, axis=-1)
-            normal = np.concatenate([normal, way / np.maximum(reach, 1e-12)[:, None]])
-            length = np.concatenate([length, reach])
-        residual = length - radius
-        if step >= 4:
-            # Well inside the outline a static body must have come in front, as where the ball sinks into a floor.
-            alone = residual > -1.5 / _pixels_a_metre(camera, centre, planar)[every]
-        weight = trust * alone
-        information = _sum(every, normal[:, :, None] * normal[:, None, :] * weight[:, None, None], frames)
-        slope = _sum(every, normal * (residual * weight)[:, None], frames)
-        if not planar:
-            # A short arc leaves the distance open: the apparent size says it within a half.
-            slack = (EDGE_NOISE / camera.focal / 0.5) ** 2 if camera.kind == "perspective" else 1e-9
-            information += slack * guess[:, :, None] * guess[:, None, :]
-            slope += slack * guess * (distance - (centre * guess).sum(-1))[:, None]
-        centre = centre + _solve(information, slope, radius)
-    scale = _pixels_a_metre(camera, centre, planar)
-    count = _sum(every, alone.astype(np.float64), frames)
+    trust = _OUTLINE_WEIGHT if len(at) else 1.0
+    return Sight(body, radius, points, frame, surface, at, trust, middle, guess, distance, centre, free)
+
+
+def _registration(view: View, fit: BallFit) -> Registration:
+    tracks, camera, planar, sight = view.tracks, view.camera, view.planar, fit.sight
+    frames, column, radius = tracks.num_frames, sight.body - 1, sight.radius
+    centre, information = fit.centre, fit.information
+    scale = pixels_a_metre(camera, centre, planar)
     size = information.shape[-1]
     noise = (EDGE_NOISE / scale)[:, None, None] ** 2
     spread = noise * np.linalg.inv(information + 1e-9 * np.eye(size))
-    measured = np.asarray(seen & (count >= MIN_EDGES), bool)
-    whole = ~tracks.border[:, column] & free
+    measured = np.asarray((tracks.area[:, column] > 0) & (fit.count >= MIN_EDGES), bool)
+    whole = ~tracks.border[:, column] & sight.free
     if planar:
         # A whole disc's mean pixel is steadier than its outline.
-        centre = np.where((measured & whole)[:, None], on_plane(camera, middle)[:, [0, 2]], centre)
+        centre = np.where((measured & whole)[:, None], on_plane(camera, sight.middle)[:, [0, 2]], centre)
     # The way across the lines of sight, whose kinks are impacts, in pixels.
     flat = centre * camera.focal if planar else (centre @ camera.rotation.T)[:, :2] * scale[:, None]
     pieces = cut(flat, measured, (0.2 if planar else 0.5) * EDGE_NOISE)
-    if not planar and not len(at):
+    if not planar and not len(sight.at):
         measured &= _plausible(np.linalg.norm(centre, axis=-1), measured)
         centre, spread = _steady_depth(centre, spread, measured, pieces, flat)
     measured &= np.sqrt(np.linalg.eigvalsh(spread)[:, -1]) < MAX_SPREAD * radius
-    edge = slice(0, len(frame))
-    stretch = _stretch(frame, normal[edge], residual[edge], camera, radius, frames, planar)
+    stretch = _stretch(sight.frame, fit.normal, fit.residual, camera, radius, frames, planar)
     whole &= measured
     if planar:
         position = np.stack([centre[:, 0], np.zeros(frames), centre[:, 1]], -1)
@@ -260,35 +261,10 @@ def _continuous(frames: int, pieces: Ints, known: Ints) -> Floats:
     return np.stack([*hats, *bends], -1)
 
 
-def _outward(points: Floats, centre: Floats, planar: bool) -> tuple[Floats, Floats]:
-    """Unit vectors from the centre to the nearest point of each line of sight, and their lengths."""
-    way = points - centre if planar else points * (points * centre).sum(-1, keepdims=True) - centre
-    length = np.linalg.norm(way, axis=-1)
-    return way / np.maximum(length, 1e-12)[:, None], length
-
-
-def _pixels_a_metre(camera: Camera, centre: Floats, planar: bool) -> Floats:
-    if camera.kind == "orthographic":
-        return np.full(len(centre), camera.focal)
-    if planar:
-        centre = np.stack([centre[:, 0], np.zeros(len(centre)), centre[:, 1]], -1) - np.array(camera.position)
-    depth = centre @ camera.rotation[2]
-    return np.asarray(camera.focal / np.maximum(depth, 1e-3), np.float64)
-
-
 def _sum(frame: NDArray[np.int64], values: Floats, frames: int) -> Floats:
     flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
     columns = [np.bincount(frame, flat[:, i], minlength=frames) for i in range(flat.shape[1])]
     return np.asarray(np.stack(columns, -1).reshape(frames, *values.shape[1:]), np.float64)
-
-
-def _solve(information: Floats, slope: Floats, radius: float) -> Floats:
-    """Gauss-Newton steps, hardly damped and never longer than four radii, so that poor guesses do not run away."""
-    size = information.shape[-1]
-    damped = information + (1e-9 + 1e-7 * np.trace(information, axis1=-2, axis2=-1))[:, None, None] * np.eye(size)
-    step = np.linalg.solve(damped, slope[..., None])[..., 0]
-    length = np.linalg.norm(step, axis=-1, keepdims=True)
-    return np.asarray(step * np.minimum(1.0, 4 * radius / np.maximum(length, 1e-12)), np.float64)
 
 
 def _stretch(

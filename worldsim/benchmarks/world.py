@@ -11,7 +11,7 @@ import torch
 
 from worldsim.benchmarks.pieces import smooth
 from worldsim.benchmarks.rays import fit_camera
-from worldsim.benchmarks.register import Registration, View, register_ball
+from worldsim.benchmarks.register import Registration, View, register_balls
 from worldsim.benchmarks.track import Flags, Floats, Outline, Tracks
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
@@ -132,7 +132,8 @@ def read_motion(tracks: Tracks, edges: Outline, world: World, fps: float, depth:
     """Register all balls and put the static bodies beside them."""
     frames = tracks.num_frames
     view = View(tracks, edges, world.camera, world.planar, {k: world.bodies[k - 1] for k in world.behind}, depth)
-    found = {k: register_ball(view, k + 1, world.bodies[k].shape.extent) for k in world.balls}
+    registered = register_balls(view, {k + 1: world.bodies[k].shape.extent for k in world.balls})
+    found = {number - 1: registration for number, registration in registered.items()}
     places = tuple(k for k, body in enumerate(world.bodies) if body.static or k in found)
     position = np.zeros((frames, len(places), 3))
     orientation = np.tile(np.array([1.0, 0, 0, 0]), (frames, len(places), 1))
