@@ -1,0 +1,203 @@
+"""The reader that is independent of the model: balls of known colour and size in small pictures, on their own plane.
+
+A ball of 2 to 3 pixels is mostly rim, and a rim is blended with what lies behind: the rim of a red ball on white is
+pink, the dark side of an orange one is brown. The built-in tracker takes the largest patch of a ball's colour, which may
+be the rim of another one. DiscTracker asks where a whole disc of the ball's size has the ball's colour at a brightness
+that light can give it; what comes after, masks to outlines to places, is the benchmark's own. It shares no code and no
+weights with the readout that hint, loss and guidance use.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.signal import fftconvolve
+
+from worldsim.benchmarks.ground_truth import backdrop_of
+from worldsim.benchmarks.matting import settle_edges
+from worldsim.benchmarks.rays import fit_camera
+from worldsim.benchmarks.register import View, register_ball
+from worldsim.benchmarks.segment import Backdrop
+from worldsim.benchmarks.track import Flags, Floats, UInt8, measure_tracks, outline
+from worldsim.scene import Body, Camera, Setup, dumps
+
+ENLARGE = 2  # pictures, so that edges are placed between pixels
+_OVERSAMPLING = 4  # with which data.py draws
+_THRESHOLD = 24  # grey levels by which what moves differs from the backdrop
+_LIGHT, _USUAL = (0.3, 1.05), 0.8  # brightness of a lit ball over that of its colour, and its mean
+_COLOUR_NOISE = 0.06
+_BLEND = 1.0  # pixels of the enlarged picture from the rim inwards whose colour is blended
+_LEAST = 0.1
+_REACH = 1.6  # radii from the disc's centre within which pixels of the ball's colour are the ball's
+_RIM = 1.25  # radii within which those that are of no ball's colour are
+_GAP = 4  # frames over which a ball that is hidden is carried on in a straight line
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a reader says of one clip.
+
+    Attributes:
+        position: (T, M, 3) metres, of the balls; in a straight line over gaps.
+        measured: (T, M) whether the place is known.
+        area: (T, M) pixels shown.
+        axes: (T, M, 2) eigenvalues of the covariance of what is shown, square pixels, the larger first.
+        whole: (T, M) whether it touches neither another ball nor the picture's edge.
+    """
+
+    position: Floats
+    measured: Flags
+    area: Floats
+    axes: Floats
+    whole: Flags
+
+
+@dataclass(frozen=True)
+class DiscTracker:
+    """A Tracker of balls whose colours and sizes are known.
+
+    Attributes:
+        colours: (M, 3) from 0 to 1.
+        labels: (M,) ids.
+        radii: (M,) pixels.
+        backdrop: Of the frames' size.
+    """
+
+    colours: Floats
+    labels: tuple[int, ...]
+    radii: Floats
+    backdrop: Backdrop
+
+    def __call__(self, frames: UInt8) -> UInt8:
+        """(T, H, W) ids of (T, H, W, 3) frames."""
+        offset = (frames.astype(np.float64) - self.backdrop.picture) / 255
+        ahead = np.abs(offset).max(-1) > _THRESHOLD / 255
+        centre, found = self._discs(frames, offset)
+        away = self._away(centre, frames.shape[1:3]) / self.radii
+        away = np.where(found[:, None, None], away, np.inf)
+        # Pixels of a ball's colour and near it; else the nearest ball's rim.
+        like = np.stack([self._like(frames, k) for k in range(len(self.radii))], -1)
+        own, rim = np.where(away < _REACH, like, 0.0), np.where(away < _RIM, away, np.inf)
+        best = np.where(own.max(-1) > 0.5, own.argmax(-1), rim.argmin(-1))
+        seen = ahead & ((own.max(-1) > 0.5) | np.isfinite(rim.min(-1)))
+        ids = np.where(seen, np.array(self.labels, np.uint8)[best], self.backdrop.ids)
+        plate, behind = self.backdrop.picture, self.backdrop.ids
+        return np.stack([settle_edges(frame, guess, plate, behind) for frame, guess in zip(frames, ids, strict=True)])
+
+    def _discs(self, frames: UInt8, offset: Floats) -> tuple[Floats, Flags]:
+        """(T, M, 2) u, v of the place that is most like each ball, and (T, M) whether it is enough so.
+
+        The product of two shares: how much of the ball's core, which no rim blends, has its colour; and what a whole
+        disc of its contrast e takes off the squared offsets o from the backdrop, sum(2 D o e - D^2 e^2), over what it
+        takes off where it is there, sum(D^2 e^2). The rim of another ball may have the colour but is no disc.
+        """
+        count, height, width, _ = offset.shape
+        centre, best = np.zeros((count, len(self.radii), 2)), np.zeros((count, len(self.radii)))
+        for k, radius in enumerate(self.radii):
+            reach = int(np.ceil(radius)) + 1
+            away = np.hypot(*np.meshgrid(*[np.arange(-reach, reach + 1)] * 2))
+            disc = np.clip((radius - away) / ENLARGE + 0.5, 0, 1)
+            core = np.clip(max(radius - _BLEND, 1.0) - away + 0.5, 0, 1)
+            like = fftconvolve(self._like(frames, k), core[None] / core.sum(), "same", (1, 2))
+            contrast = _USUAL * self.colours[k] - self.backdrop.picture / 255
+            match = fftconvolve((offset * contrast).sum(-1), disc[None], "same", (1, 2))
+            full = fftconvolve((contrast**2).sum(-1), disc**2, "same")
+            share = (like.clip(0) * (2 * match / full - 1).clip(0, 1)).reshape(count, -1)
+            row, column = np.divmod(share.argmax(-1), width)
+            centre[:, k], best[:, k] = np.stack([column, row], -1) + 0.5, share.max(-1)
+        return centre, best > _LEAST
+
+    def _like(self, frames: UInt8, k: int) -> Floats:
+        """(T, H, W) likeness of a pixel to a ball's colour at some light, from 0 to 1."""
+        shade, colour = frames / 255, self.colours[k]
+        light = np.clip(shade @ colour / (colour**2).sum(), *_LIGHT)
+        return np.asarray(np.exp(-((shade - light[..., None] * colour) ** 2).sum(-1) / (2 * _COLOUR_NOISE**2)))
+
+    def _away(self, centre: Floats, size: tuple[int, ...]) -> Floats:
+        """(T, H, W, M) pixels from the centres."""
+        v, u = (np.arange(n) + 0.5 for n in size)
+        du = u[None, None, :, None] - centre[:, None, None, :, 0]
+        return np.hypot(du, v[None, :, None, None] - centre[:, None, None, :, 1])
+
+
+def enlarged(frames: UInt8, factor: int = ENLARGE) -> UInt8:
+    """(T, k H, k W, 3) by bicubic interpolation."""
+    size = (frames.shape[2] * factor, frames.shape[1] * factor)
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames])
+
+
+@functools.lru_cache(maxsize=512)
+def _backdrop(setup: Setup) -> Backdrop:
+    """The empty scene, drawn as the clips are and enlarged like them."""
+    camera = setup.camera
+    drawn = backdrop_of(setup, camera.height * _OVERSAMPLING, camera.width * _OVERSAMPLING)
+    small = Image.fromarray(drawn.picture).resize((camera.width, camera.height), Image.Resampling.BOX)
+    step = _OVERSAMPLING // ENLARGE
+    ids = np.ascontiguousarray(drawn.ids[step // 2 :: step, step // 2 :: step])
+    return Backdrop(enlarged(np.asarray(small)[None])[0], ids)
+
+
+def tracker_for(setup: Setup) -> DiscTracker:
+    """The tracker of a setup's balls, for enlarged frames."""
+    balls = moving(setup)
+    bodies = [setup.bodies[k] for k in balls]
+    radii = np.array([body.shape.extent * ENLARGE * _pixels_a_metre(setup.camera) for body in bodies])
+    colours = np.array([body.colour for body in bodies])
+    return DiscTracker(colours, tuple(k + 1 for k in balls), radii, _backdrop(setup))
+
+
+def moving(setup: Setup) -> list[int]:
+    """Places of the bodies that move."""
+    return [k for k, body in enumerate(setup.bodies) if not body.static]
+
+
+def _pixels_a_metre(camera: Camera) -> float:
+    """At the camera's target, which is on the plane of motion."""
+    if camera.kind == "orthographic":
+        return camera.focal
+    return camera.focal / float(np.linalg.norm(np.subtract(camera.target, camera.position)))
+
+
+def read(video: UInt8, setup: Setup) -> Sight:
+    """Read (T, H, W, 3) frames of bodies that keep to y = 0."""
+    frames = enlarged(video)
+    ids = tracker_for(setup)(frames)
+    balls, edges = moving(setup), outline(ids)
+    tracks = measure_tracks(ids, len(setup.bodies), edges)
+    camera = fit_camera(setup.camera, *frames.shape[1:3])
+    # In the box all share one plane and walls cover nothing; at the hoop what stands behind bounds the ball's outline.
+    behind: dict[int, Body] = {}
+    if not setup.planar:
+        behind = {k + 1: body for k, body in enumerate(setup.bodies) if body.static}
+    view = View(tracks, edges, camera, True, behind)
+    found = [register_ball(view, k + 1, setup.bodies[k].shape.extent) for k in balls]
+    measured = np.stack([f.measured for f in found], 1)
+    position = np.stack([_filled(f.position, f.measured) for f in found], 1)
+    touching = tracks.neighbour[:, balls][:, :, [k + 1 for k in balls]].sum(-1) > 0
+    measured |= _hidden(measured, touching)
+    area = tracks.area[:, balls] / ENLARGE**2
+    axes = np.nan_to_num(tracks.axes[:, balls]) / ENLARGE**2
+    return Sight(position, measured, area, axes, ~tracks.border[:, balls] & ~touching & (area > 0))
+
+
+def _filled(position: Floats, measured: Flags) -> Floats:
+    if not measured.any():
+        return np.zeros_like(position)
+    time = np.arange(len(position))
+    return np.stack([np.interp(time, time[measured], position[measured, i]) for i in range(3)], -1)
+
+
+def _hidden(measured: Flags, touching: Flags) -> Flags:
+    """(T, M) short gaps between frames in which a ball touches another: in one plane it must be inside it."""
+    result = np.zeros_like(measured)
+    for k in range(measured.shape[1]):
+        known = np.flatnonzero(measured[:, k])
+        for before, after in zip(known[:-1], known[1:], strict=True):
+            if 1 < after - before <= _GAP and touching[before, k] and touching[after, k]:
+                result[before + 1 : after, k] = True
+    return result
