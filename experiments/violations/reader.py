@@ -1,30 +1,29 @@
 """The reader that is independent of the model: balls of known colour and size in small pictures, on their own plane.
 
 A ball of 2 to 3 pixels is mostly rim, and a rim is blended with what lies behind: the rim of a red ball on white is
-pink, the dark side of an orange one is brown. The built-in tracker takes the largest patch of a ball's colour, which may
-be the rim of another one. DiscTracker asks where a whole disc of the ball's size has the ball's colour at a brightness
-that light can give it; what comes after, masks to outlines to places, is the benchmark's own. It shares no code and no
-weights with the readout that hint, loss and guidance use.
+pink, the dark side of an orange one is brown. The built-in tracker takes the largest patch of a ball's colour, which
+may be the rim of another one. DiscTracker asks where a whole disc of the ball's size has the ball's colour at a
+brightness that light can give it; what comes after, masks to outlines to places, is the benchmark's own. It shares no
+code and no weights with the readout that hint, loss and guidance use.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.signal import fftconvolve
 
 from worldsim.benchmarks.ground_truth import backdrop_of
 from worldsim.benchmarks.matting import settle_edges
 from worldsim.benchmarks.rays import fit_camera
-from worldsim.benchmarks.register import View, register_ball
+from worldsim.benchmarks.register import View, register_balls
 from worldsim.benchmarks.segment import Backdrop
 from worldsim.benchmarks.track import Flags, Floats, UInt8, measure_tracks, outline
-from worldsim.scene import Body, Camera, Setup, dumps
+from worldsim.scene import Body, Camera, Setup
 
 ENLARGE = 2  # pictures, so that edges are placed between pixels
 _OVERSAMPLING = 4  # with which data.py draws
@@ -33,6 +32,7 @@ _LIGHT, _USUAL = (0.3, 1.05), 0.8  # brightness of a lit ball over that of its c
 _COLOUR_NOISE = 0.06
 _BLEND = 1.0  # pixels of the enlarged picture from the rim inwards whose colour is blended
 _LEAST = 0.1
+_TAKEN = 0.6  # radii around the place of a ball where no other one is looked for
 _REACH = 1.6  # radii from the disc's centre within which pixels of the ball's colour are the ball's
 _RIM = 1.25  # radii within which those that are of no ball's colour are
 _GAP = 4  # frames over which a ball that is hidden is carried on in a straight line
@@ -96,8 +96,7 @@ class DiscTracker:
         disc of its contrast e takes off the squared offsets o from the backdrop, sum(2 D o e - D^2 e^2), over what it
         takes off where it is there, sum(D^2 e^2). The rim of another ball may have the colour but is no disc.
         """
-        count, height, width, _ = offset.shape
-        centre, best = np.zeros((count, len(self.radii), 2)), np.zeros((count, len(self.radii)))
+        shares = np.zeros((*offset.shape[:3], len(self.radii)))
         for k, radius in enumerate(self.radii):
             reach = int(np.ceil(radius)) + 1
             away = np.hypot(*np.meshgrid(*[np.arange(-reach, reach + 1)] * 2))
@@ -107,10 +106,24 @@ class DiscTracker:
             contrast = _USUAL * self.colours[k] - self.backdrop.picture / 255
             match = fftconvolve((offset * contrast).sum(-1), disc[None], "same", (1, 2))
             full = fftconvolve((contrast**2).sum(-1), disc**2, "same")
-            share = (like.clip(0) * (2 * match / full - 1).clip(0, 1)).reshape(count, -1)
-            row, column = np.divmod(share.argmax(-1), width)
-            centre[:, k], best[:, k] = np.stack([column, row], -1) + 0.5, share.max(-1)
-        return centre, best > _LEAST
+            shares[..., k] = like.clip(0) * (2 * match / full - 1).clip(0, 1)
+        placed = [self._place(share) for share in shares]
+        return np.stack([centre for centre, _ in placed]), np.stack([found for _, found in placed])
+
+    def _place(self, share: Floats) -> tuple[Floats, Flags]:
+        """(M, 2) and (M,) of one frame's (H, W, M): the surest ball first, no other one at its very place."""
+        height, width, count = share.shape
+        centre, found = np.zeros((count, 2)), np.zeros(count, bool)
+        v, u = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
+        share = share.copy()
+        for _ in range(count):
+            row, column, k = np.unravel_index(share.argmax(), share.shape)
+            if share[row, column, k] < _LEAST:
+                break
+            centre[k], found[k] = (column + 0.5, row + 0.5), True
+            share[np.hypot(u - centre[k, 0], v - centre[k, 1]) < _TAKEN * self.radii[k]] = 0
+            share[..., k] = 0
+        return centre, found
 
     def _like(self, frames: UInt8, k: int) -> Floats:
         """(T, H, W) likeness of a pixel to a ball's colour at some light, from 0 to 1."""
@@ -175,7 +188,8 @@ def read(video: UInt8, setup: Setup) -> Sight:
     if not setup.planar:
         behind = {k + 1: body for k, body in enumerate(setup.bodies) if body.static}
     view = View(tracks, edges, camera, True, behind)
-    found = [register_ball(view, k + 1, setup.bodies[k].shape.extent) for k in balls]
+    placed = register_balls(view, {k + 1: setup.bodies[k].shape.extent for k in balls})
+    found = [placed[k + 1] for k in balls]
     measured = np.stack([f.measured for f in found], 1)
     position = np.stack([_filled(f.position, f.measured) for f in found], 1)
     touching = tracks.neighbour[:, balls][:, :, [k + 1 for k in balls]].sum(-1) > 0
@@ -197,7 +211,7 @@ def _hidden(measured: Flags, touching: Flags) -> Flags:
     result = np.zeros_like(measured)
     for k in range(measured.shape[1]):
         known = np.flatnonzero(measured[:, k])
-        for before, after in zip(known[:-1], known[1:], strict=True):
+        for before, after in itertools.pairwise(known):
             if 1 < after - before <= _GAP and touching[before, k] and touching[after, k]:
                 result[before + 1 : after, k] = True
     return result

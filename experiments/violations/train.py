@@ -33,7 +33,7 @@ def model_config(levers: list[str]) -> WorldModelConfig:
     """The same network for all; levers change what it is told and what it is trained for."""
     state = "state" in levers
     return WorldModelConfig(
-        dit=preset("tiny", width=160, patch=(2, 8, 8), stem=24, state_head_layer=3 if state else -1),
+        dit=preset("tiny", width=160, patch=(2, 8, 8), stem=16, state_head_layer=3 if state else -1),
         context_lengths=(NUM_CONTEXT,),
         clip_frames=CLIP_FRAMES,
         fps=FPS,
