@@ -17,10 +17,11 @@ import av
 import numpy as np
 
 import worldsim as ws
-from worldsim.benchmarks._self_test import excess, fresh, thresholds
+from worldsim.benchmarks._self_test import thresholds
 from worldsim.benchmarks.ground_truth import backdrop_of
 from worldsim.benchmarks.segment import tracker_for
 from worldsim.benchmarks.track import UInt8, measure_tracks
+from worldsim.benchmarks.trials import excess, fresh
 from worldsim.benchmarks.world import world_of
 from worldsim.data import read_video
 from worldsim.engines import Rollout

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import worldsim as ws
-from worldsim.benchmarks._self_test import judged
 from worldsim.benchmarks.existence import existence
 from worldsim.benchmarks.pieces import cut, smooth
 from worldsim.benchmarks.rays import first_hit, lift, rays
 from worldsim.benchmarks.self_test_page import wilson
 from worldsim.benchmarks.track import measure_tracks, outline
+from worldsim.benchmarks.trials import judged
 from worldsim.benchmarks.world import read_motion, world_of
 from worldsim.engines import get_engine
 from worldsim.physics.trajectory import Trajectory
@@ -32,11 +32,18 @@ def test_a_bounce_is_one_cut_and_velocities_come_out_far_below_the_noise():
     label = cut(noisy, known, 0.004)
     assert label.tolist() == [0] * 20 + [1] * 29
     space = np.stack([noisy[:, 0], np.zeros(49), noisy[:, 1]], -1)
-    _, velocity = smooth(space, known, label, 1 / 24)
+    _, velocity, lasting = smooth(space, known, label, 1 / 24)
     true = np.where(time < 0.8, -9.8 * time, 5 - 9.8 * after)
     assert np.abs(velocity[:, 2] - true).max() < 0.04
     # Differences between frames would be off by 24 sqrt 2 times the noise, .14.
-    assert np.isnan(smooth(space, known & (np.arange(49) < 3), label, 1 / 24)[1]).all()
+    assert np.isnan(smooth(space, known & (np.arange(49) < 5), label, 1 / 24)[1]).all()
+    assert lasting[[0, 48]] == pytest.approx([19 / 24, 28 / 24])
+    # A fall that is known leaves the noise of a straight line's slope alone.
+    _, falling, _ = smooth(space, known, label, 1 / 24, np.array([0.0, 0.0, -9.8]))
+    assert np.abs(falling[:, 2] - true).max() < 0.5 * np.abs(velocity[:, 2] - true).max()
+    # Another acceleration than the fall that is due is still found.
+    _, slow, _ = smooth(space, known, label, 1 / 24, np.array([0.0, 0.0, -4.9]))
+    assert slow == pytest.approx(velocity)
 
 
 def test_an_unknown_frame_does_not_cut():

@@ -9,9 +9,10 @@ from pictures import draw, scene_of, straight
 from scipy import ndimage
 
 import worldsim as ws
-from worldsim.benchmarks._self_test import excess, thresholds
+from worldsim.benchmarks._self_test import thresholds
 from worldsim.benchmarks.matting import settle_edges
 from worldsim.benchmarks.track import measure_tracks
+from worldsim.benchmarks.trials import excess
 
 FPS, FRAMES = 10.0, 24
 LUMA = np.array([0.2126, 0.7152, 0.0722])

@@ -7,7 +7,8 @@ from worldsim.benchmarks.report import Entry, write_report
 from worldsim.benchmarks.result import Figure, Violations
 from worldsim.benchmarks.segment import Backdrop, ColourTracker
 from worldsim.benchmarks.track import Tracker
-from worldsim.benchmarks.twins import KINDS, NotApplicable, violate
+from worldsim.benchmarks.twin_frames import NotApplicable
+from worldsim.benchmarks.twins import KINDS, violate
 
 __all__ = [
     "KINDS",

@@ -16,8 +16,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "contact": ("penetration", "pass_through", "unanswered_contact"),
     "body": ("rigidity", "permanence"),
     "motion": ("teleport", "dynamics", "gravity", "energy", "momentum", "uncaused_response", "jitter"),
-    "life": ("stillness",),
 }
+# Every law of the groups says how things move, if they do: a picture in which nothing happens obeys them all, as one
+# without objects would. So the motion that is due multiplies, as the objects that are due do, and is no group.
+FACTOR = "stillness"
 
 
 @functools.cache
@@ -41,10 +43,20 @@ def law_score(law: str, reading: Reading, floor: float, share_expected: float) -
 
 
 def headline(scores: Mapping[str, float], tracked: float) -> float:
-    """Mean over groups of the mean over laws that apply, times the share of objects that stay tracked."""
+    """Mean over groups of the mean over laws that apply, times the share of objects and the score of motion shown.
+
+    Args:
+        scores: By law; NaN for laws that do not apply.
+        tracked: Share of the objects of the context that stay tracked.
+
+    Returns:
+        From 0 to 1; NaN where no law of a group applies.
+    """
     means = []
     for laws in GROUPS.values():
         applying = [scores[law] for law in laws if law in scores and math.isfinite(scores[law])]
         if applying:
             means.append(sum(applying) / len(applying))
-    return tracked * sum(means) / len(means) if means else float("nan")
+    shown = scores.get(FACTOR, float("nan"))
+    factor = tracked * (shown if math.isfinite(shown) else 1.0)
+    return factor * sum(means) / len(means) if means else float("nan")

@@ -9,40 +9,31 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 
-import numpy as np
-
-from worldsim.benchmarks._score import score
 from worldsim.benchmarks.cheats import CHEATS
-from worldsim.benchmarks.result import Figure, Violations
-from worldsim.benchmarks.twins import KINDS, NotApplicable, violate
-from worldsim.engines import Rollout, get_engine
-from worldsim.scene import make_scene
-
-# What the self-test asks: one twin a law, at its stated strength.
-TESTED = (
-    "interpenetration",
-    "pass_through",
-    "deformation",
-    "vanishing",
-    "teleport",
-    "wrong_gravity",
-    "energy_gain",
-    "frozen",
-    "kick",
-    "trembling",
+from worldsim.benchmarks.trials import (
+    DEEP,
+    LAWFUL,
+    PAIRS,
+    TESTED,
+    Book,
+    SceneTrials,
+    scene_of,
+    try_cheats,
+    try_scene,
 )
+from worldsim.benchmarks.twins import KINDS
+
 FAMILIES = (
     *("uniform_motion", "parabola", "collision", "bouncing", "bouncing_balls"),
     *("looming", "hoop", "billiards", "incline", "occluder"),
 )
-_AT_ONCE = ("teleport", "uncaused_response")  # broken at one instant, and read there or not at all
-PAIRS = ("interpenetration", "pass_through")
 
 
 @dataclass
@@ -50,7 +41,7 @@ class Row:
     """One kind of twin over all scenes.
 
     Attributes:
-        kind: Of the twins; "interpenetration, depth given" reads scenes in space with their depth.
+        kind: Of the twins, with DEEP where scenes in space are read with their depth.
         law: That they break.
         strength: Of the twins.
         twins: How many could be made of scenes that the law applies to.
@@ -94,6 +85,7 @@ class CheatRow:
         worse: On how many its headline was below the honest video's.
         headline: Of each cheat.
         honest: Of each honest video.
+        misses: Scenes on which it was not worse.
     """
 
     cheat: str
@@ -101,6 +93,7 @@ class CheatRow:
     worse: int = 0
     headline: list[float] = field(default_factory=list)
     honest: list[float] = field(default_factory=list)
+    misses: list[str] = field(default_factory=list)
 
 
 def self_test(
@@ -112,6 +105,7 @@ def self_test(
     second_engine: str | None = "pybullet",
     role: str = "test",
     progress: Callable[[int, int], None] | None = None,
+    kept: Path | None = None,
 ) -> list[Row]:
     """Detection and false alarms a law.
 
@@ -124,100 +118,82 @@ def self_test(
         second_engine: That plays the lawful take; None leaves out false alarms.
         role: Of the scenes' seeds: "val" for calibration, "test" for figures.
         progress: Takes scenes done and in all.
+        kept: File that results are kept in, a scene a line, so that a run that was stopped goes on there.
 
     Returns:
         One row a kind of twin.
     """
-    rows = {kind: Row(kind, KINDS[kind].law, KINDS[kind].strength) for kind in TESTED}
-    deep = "interpenetration, depth given"
-    rows[deep] = Row(deep, "penetration", KINDS["interpenetration"].strength)
+    scenes = scenes_of(families, num, seed, pixels, use_masks, second_engine, role, progress, kept)
+    return rows_of(scenes, thresholds())
+
+
+def scenes_of(
+    families: Sequence[str],
+    num: int,
+    seed: int,
+    pixels: int,
+    use_masks: bool,
+    second_engine: str | None,
+    role: str,
+    progress: Callable[[int, int], None] | None = None,
+    kept: Path | None = None,
+    twins: bool = True,
+) -> list[SceneTrials]:
+    """The trials of all scenes, see self_test for the arguments; those that are kept are not tried again.
+
+    Without `twins` only the ground truth is read, for its floors.
+    """
+    book = Book(kept)
     jobs = [(family, seed + i) for family in families for i in range(num)]
+    result = []
     for done, (family, own) in enumerate(jobs):
-        rollout = fresh(family, own, pixels, role)
-        lawful = None if second_engine is None else second_take(rollout, second_engine)
-        accused = None if lawful is None else judged(lawful, rollout, use_masks)
-        for kind in TESTED:
-            law, name = KINDS[kind].law, f"{family} {own}"
-            if accused is not None:
-                _accuse(rows[kind], accused, name)
-            try:
-                twin = violate(rollout, kind)
-            except NotApplicable:
-                continue
-            _convict(rows[kind], twin, judged(twin, rollout, use_masks), name)
-            if law == "penetration" and not rollout.scene.planar and use_masks:
-                if lawful is not None:
-                    _accuse(rows[deep], judged(lawful, rollout, True, with_depth=True), name)
-                _convict(rows[deep], twin, judged(twin, rollout, True, with_depth=True), name)
+        key = f"{family} {own} {role} {pixels} {'masks' if use_masks else 'tracker'} {second_engine} {twins}"
+        if key not in book.lines:
+            book.put(key, dataclasses.asdict(try_scene(family, own, pixels, role, use_masks, second_engine, twins)))
+        result.append(scene_of(book.lines[key]))
         if progress is not None:
             progress(done + 1, len(jobs))
+    return result
+
+
+def rows_of(scenes: Iterable[SceneTrials], limits: dict[str, float]) -> list[Row]:
+    """What trials come to under thresholds, by law in references over the floor."""
+    rows = {kind: Row(kind, KINDS[kind].law, KINDS[kind].strength) for kind in TESTED}
+    for kind in PAIRS:
+        rows[kind + DEEP] = Row(kind + DEEP, KINDS[kind].law, KINDS[kind].strength)
+    for scene in scenes:
+        name = f"{scene.family} {scene.seed}"
+        for trial in scene.trials:
+            above = trial.excess > limits[trial.law]
+            if trial.kind.startswith(LAWFUL):
+                deep = trial.kind != LAWFUL
+                for row in (r for r in rows.values() if r.law == trial.law and r.kind.endswith(DEEP) == deep):
+                    row.lawful += 1
+                    row.alarms += above
+                    if above:
+                        row.misses.append(f"alarm: {name}, {trial.excess:.3g} over the floor")
+            elif trial.kind in rows and rows[trial.kind].law == trial.law:
+                row = rows[trial.kind]
+                row.twins += 1
+                row.measured += trial.read
+                row.detected += trial.read and above
+                if trial.error == trial.error:
+                    row.errors.append(trial.error)
+                if not trial.read:
+                    row.misses.append(f"unreadable: {name}, {trial.reason}")
+                elif not above:
+                    row.misses.append(f"missed: {name}, {trial.excess:.3g} over a floor of {trial.floor:.3g}")
     return list(rows.values())
 
 
-def _accuse(row: Row, found: Violations, name: str) -> None:
-    if found.figures[row.law].applies and found.figures[row.law].measurable > 0:
-        above = excess(found, row.law)
-        row.lawful += 1
-        row.alarms += above > thresholds()[row.law]
-        if above > thresholds()[row.law]:
-            row.misses.append(f"alarm: {name}, {above:.3g} over the floor")
-
-
-def _convict(row: Row, twin: Rollout, found: Violations, name: str) -> None:
-    figure = found.figures[row.law]
-    if not figure.applies:
-        return
-    row.twins += 1
-    kind = row.kind.partition(",")[0]
-    pair = broken_pair(twin) if kind in PAIRS else None
-    if not readable(figure, twin, pair):
-        row.misses.append(f"unreadable: {name}, {figure.reason or 'nothing measured where the law is broken'}")
-        return
-    row.measured += 1
-    above = excess(found, row.law)
-    row.detected += above > thresholds()[row.law]
-    if not above > thresholds()[row.law]:
-        row.misses.append(f"missed: {name}, {above:.3g} over a floor of {figure.floor / figure.reference:.3g}")
-    if kind == "interpenetration" and pair is not None:
-        column, frame, depth = pair
-        own = figure.entries[max(0, frame - 2) : frame + 3, figure.subjects.index(column)]
-        radius = min(twin.scene.bodies[twin.scene.index(b)].shape.thickness for b in column.split(" / "))
-        row.errors.append((float(np.nanmedian(own)) - depth) / radius)
-
-
-def broken_pair(twin: Rollout) -> tuple[str, int, float]:
-    """The pair of balls that a twin of a pair breaks: its subject's name, the deepest frame, and the depth there."""
-    own = twin.scene.index(twin.info["twin"]["body"])
-    best = ("", 0, -math.inf)
-    for k, body in enumerate(twin.scene.bodies):
-        if k == own or body.static or body.shape.kind != "sphere":
-            continue
-        apart = (twin.trajectory.position[:, own] - twin.trajectory.position[:, k]).norm(dim=-1).numpy()
-        depth = body.shape.extent + twin.scene.bodies[own].shape.extent - apart
-        if depth.max() > best[2]:
-            first, second = sorted((own, k))
-            names = f"{twin.scene.bodies[first].name} / {twin.scene.bodies[second].name}"
-            best = (names, int(depth.argmax()), float(depth.max()))
-    return best
-
-
-def readable(figure: Figure, twin: Rollout, pair: tuple[str, int, float] | None) -> bool:
-    """Whether the figure could be read where the twin breaks the law."""
-    start = twin.info["twin"]["frame"]
-    if pair is not None:
-        if pair[0] not in figure.subjects:
-            return False
-        start = max(0, pair[1] - 2)
-        own = figure.entries[start : start + 5, figure.subjects.index(pair[0])]
-        return bool(np.isfinite(own).any())
-    names = [name for name in figure.subjects if twin.info["twin"]["body"] in name.split(" / ")]
-    columns = [figure.subjects.index(name) for name in names] or list(range(len(figure.subjects)))
-    end = start + 3 if figure.law in _AT_ONCE else len(figure.entries)
-    return bool(np.isfinite(figure.entries[start:end, columns]).any())
-
-
 def cheat_test(
-    families: Sequence[str] = FAMILIES, num: int = 1, seed: int = 0, pixels: int = 128, role: str = "test"
+    families: Sequence[str] = FAMILIES,
+    num: int = 1,
+    seed: int = 0,
+    pixels: int = 128,
+    role: str = "test",
+    progress: Callable[[int, int], None] | None = None,
+    kept: Path | None = None,
 ) -> list[CheatRow]:
     """Headlines of cheats beside those of honest videos, both read by the built-in tracker.
 
@@ -227,67 +203,45 @@ def cheat_test(
         seed: Of the first scene.
         pixels: Height of the pictures.
         role: Of the scenes' seeds.
+        progress: Takes scenes done and in all.
+        kept: File that results are kept in, see self_test.
 
     Returns:
         One row a cheat.
     """
     rows = {name: CheatRow(name) for name in CHEATS}
-    for family in families:
-        for own in range(seed, seed + num):
-            rollout = fresh(family, own, pixels, role)
-            honest = score(rollout.video, scene=rollout).headline
-            for name, row in rows.items():
-                try:
-                    video = CHEATS[name](rollout)
-                except NotApplicable:
-                    continue
+    book = Book(kept)
+    jobs = [(family, seed + i) for family in families for i in range(num)]
+    for done, (family, own) in enumerate(jobs):
+        key = f"{family} {own} {role} {pixels} cheats {_scales_hash()}"
+        if key not in book.lines:
+            book.put(key, try_cheats(family, own, pixels, role))
+        told = book.lines[key]
+        for name, row in rows.items():
+            if name in told:
                 row.scenes += 1
-                row.honest.append(honest)
-                row.headline.append(score(video, scene=rollout).headline)
-                row.worse += row.headline[-1] < honest
+                row.honest.append(told["honest"])
+                row.headline.append(told[name])
+                worse = told[name] < told["honest"]
+                row.worse += worse
+                if not worse:
+                    row.misses.append(f"{family} {own}, {told[name]:.3f} beside {told['honest']:.3f}")
+        if progress is not None:
+            progress(done + 1, len(jobs))
     return list(rows.values())
 
 
-def fresh(family: str, seed: int, pixels: int, role: str) -> Rollout:
-    """A scene of the family played by MuJoCo at this height of picture."""
-    scene = make_scene(family, seed=seed, split="id", role=role)
-    camera = scene.camera
-    return get_engine("mujoco").simulate(
-        dataclasses.replace(
-            scene, camera=dataclasses.replace(camera, height=pixels, width=round(pixels * camera.width / camera.height))
-        )
-    )
+@functools.cache
+def _tables() -> str:
+    return resources.files("worldsim.benchmarks").joinpath("scales.json").read_text("utf-8")
 
 
-def second_take(rollout: Rollout, engine: str) -> Rollout | None:
-    """The motion of another engine in the pictures of the first, or None where the engine does not play such scenes.
-
-    Engines light their pictures differently, which is no matter of physics; so the states alone are taken over.
-    """
-    try:
-        other = get_engine(engine).simulate(rollout.scene, render=False)
-    except (ValueError, NotImplementedError):
-        return None
-    frames = get_engine(rollout.engine).render(rollout.scene, other.trajectory)
-    return dataclasses.replace(other, video=frames.video, ids=frames.ids, depth=frames.depth)
-
-
-def excess(found: Violations, law: str) -> float:
-    """How far a figure lies above its floor, in references; infinite where an applying law cannot be read."""
-    figure = found.figures[law]
-    if figure.applies and figure.measurable == 0:
-        return float("inf")
-    return (figure.value - figure.floor) / figure.reference
+def _scales_hash() -> str:
+    """Of the frozen scales, on which headlines rest."""
+    return hashlib.sha256(_tables().encode()).hexdigest()[:16]
 
 
 @functools.cache
 def thresholds() -> dict[str, float]:
     """By law, the excess over the floor that counts as a violation, in references; frozen by benchmarks.calibrate."""
-    text = resources.files("worldsim.benchmarks").joinpath("scales.json").read_text("utf-8")
-    return {law: float(value) for law, value in json.loads(text)["thresholds"].items()}
-
-
-def judged(rollout: Rollout, truth: Rollout, use_masks: bool, with_depth: bool = False) -> Violations:
-    """A rollout's pictures against the scene's true ones."""
-    masks, depth = rollout.ids if use_masks else None, rollout.depth if with_depth else None
-    return score(rollout.video, masks=masks, scene=truth, depth=depth)
+    return {law: float(value) for law, value in json.loads(_tables())["thresholds"].items()}

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from worldsim.benchmarks.track import UInt8
-from worldsim.benchmarks.twins import NotApplicable, first_free_frame, movers
+from worldsim.benchmarks.twin_frames import NotApplicable, first_free_frame, movers
 from worldsim.engines import Rollout, get_engine
 from worldsim.physics.trajectory import Trajectory
 

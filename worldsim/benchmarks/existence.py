@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy import ndimage
 
-from worldsim.benchmarks.rays import first_hit
+from worldsim.benchmarks.rays import first_hit, shadow_radius
 from worldsim.benchmarks.track import Flags, Floats, Tracks
 from worldsim.benchmarks.world import World
-from worldsim.scene import Box, Capsule, Shape
 
 MIN_AREA = 12.0  # pixels that an object must have shown for its absence to mean anything
+_FIRM = 0.5  # of the median area, from which on a mask's middle is taken for the object's
 _SPLIT = 0.2  # of a mask apart from its largest part, above which the object counts as split
 
 
@@ -22,8 +20,9 @@ def existence(tracks: Tracks, objects: tuple[int, ...], world: World) -> tuple[F
     An unseen object is lawfully out of sight where it was last seen at, or is bound for, the picture's edge, or where
     the place it should be at lies under another object. A static body covers where its surface is nearer than the
     object, whose distance its apparent size tells (Cauchy: the mean shadow of a convex body is a quarter of its
-    surface). Places are interpolated over gaps and carried on at constant velocity after the last sight and before the
-    first. An object whose mask falls apart with nothing in front of it is not one object: a split counts as absence.
+    surface). A sliver beside what covers it is in sight. Places are those of masks that show half of the object or
+    more, interpolated over gaps and carried on at constant velocity after the last sight and before the first. An
+    object whose mask falls apart with nothing in front of it is not one object: a split counts as absence.
     Of objects that merge one is lost.
 
     Args:
@@ -42,8 +41,10 @@ def existence(tracks: Tracks, objects: tuple[int, ...], world: World) -> tuple[F
         known[column] = area.max(initial=0) >= MIN_AREA
         if not known[column]:
             continue
-        seen = area >= max(1.0, 0.1 * float(np.median(area[area > 0])))
-        place = _places(tracks.centroid[:, k], seen)
+        usual = float(np.median(area[area > 0]))
+        seen = area >= max(1.0, 0.1 * usual)
+        firm = area >= _FIRM * usual
+        place = _places(tracks.centroid[:, k], firm if firm.sum() > 2 else seen)
         radius = float(np.sqrt(np.median(area[seen]) / np.pi))
         for t in np.flatnonzero(~seen):
             exists[t, column] = _out_of_sight(tracks, k, int(t), place[t], radius, seen, world)
@@ -63,16 +64,6 @@ def _split(tracks: Tracks, k: int, seen: Flags) -> Flags:
         if count > 1:
             result[t] = 1 - np.bincount(parts.ravel())[1:].max() / tracks.area[t, k] > _SPLIT
     return result
-
-
-def _shadow_radius(shape: Shape) -> float:
-    """Radius of the ball whose mean shadow is the shape's: root of surface over 4 pi, metres."""
-    if isinstance(shape, Box):
-        x, y, z = shape.half_extents
-        return math.sqrt(2 * (x * y + y * z + z * x) / math.pi)
-    if isinstance(shape, Capsule):
-        return math.sqrt(shape.radius * (shape.radius + shape.half_length))
-    return shape.extent
 
 
 def _places(centroid: Floats, seen: Flags) -> Floats:
@@ -102,10 +93,10 @@ def _out_of_sight(tracks: Tracks, k: int, t: int, place: Floats, radius: float, 
     reach = max(1, round(radius))
     top, left = max(0, int(v) - reach), max(0, int(u) - reach)
     window = tracks.ids[t, top : int(v) + reach + 1, left : int(u) + reach + 1]
-    covered = ~np.isin(window, (0, k + 1, *world.behind))
+    covered = ~np.isin(window, (0, *world.behind))
     shape = world.bodies[k].shape
     if world.camera.kind == "perspective":
-        distance = world.camera.focal * _shadow_radius(shape) / radius - shape.extent
+        distance = world.camera.focal * shadow_radius(shape) / radius - shape.extent
         for number in set(np.unique(window).tolist()) & set(world.behind):
             y, x = np.nonzero(window == number)
             pixels = np.stack([x + left, y + top], -1).astype(np.float64) + 0.5

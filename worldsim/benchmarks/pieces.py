@@ -63,27 +63,47 @@ def _nearest_known(known: Flags) -> Ints:
     return np.asarray(np.maximum(np.maximum.accumulate(place), 0), np.int64)
 
 
-def smooth(position: Floats, known: Flags, label: NDArray[np.int64], dt: float) -> tuple[Floats, Floats]:
+def smooth(
+    position: Floats, known: Flags, label: NDArray[np.int64], dt: float, pull: Floats | None = None
+) -> tuple[Floats, Floats, Floats]:
     """Positions and velocities of the pieces' fits.
+
+    A piece is a straight run at constant velocity, a fall under `pull`, or a parabola of its own, whichever explains it
+    at the least price for its parameters (Schwarz 1978): known accelerations leave velocities several times less noise.
 
     Args:
         position: (T, 3) metres.
         known: (T,) flags.
         label: (T,) pieces, see cut.
         dt: Seconds a frame.
+        pull: (3,) m/s^2 of free fall, where it is known.
 
     Returns:
-        (T, 3) metres and (T, 3) metres a second; NaN in pieces with fewer than four known frames.
+        (T, 3) metres, (T, 3) metres a second, and (T,) seconds that the piece lasts; NaN in pieces with fewer than six
+        known frames, whose ends would be ruled by noise.
     """
     place, velocity = np.full_like(position, np.nan), np.full_like(position, np.nan)
+    lasting = np.full(len(position), np.nan)
+    falls = [np.zeros(3)] if pull is None else [np.zeros(3), np.asarray(pull)]
     for number in range(int(label.max(initial=-1)) + 1):
         at = np.flatnonzero((label == number) & known)
-        if len(at) < 4:
+        if len(at) < 6:
             continue
         time = (at - at.mean()) * dt
-        # A third coefficient from six frames on: over fewer, the velocity at the ends would be ruled by noise.
-        terms = np.vander(time, 3 if len(at) >= 6 else 2, increasing=True)
-        fit = np.linalg.lstsq(terms, position[at], rcond=None)[0]
-        place[at] = terms @ fit
-        velocity[at] = fit[1] + (2 * time[:, None] * fit[2] if len(fit) > 2 else 0.0)
-    return place, velocity
+        powers = np.vander(time, 3, increasing=True)
+        options = [(powers[:, :2], fall) for fall in falls] + [(powers, np.zeros(3))]
+        best = np.inf
+        for terms, fall in options:
+            drop = 0.5 * time[:, None] ** 2 * fall
+            fit = np.linalg.lstsq(terms, position[at] - drop, rcond=None)[0]
+            fitted = terms @ fit + drop
+            count = 3 * len(at)
+            rest = max(float(np.square(position[at] - fitted).sum()), 1e-18)
+            price = count * np.log(rest / count) + 3 * terms.shape[1] * np.log(count)
+            if price < best:
+                best = price
+                place[at] = fitted
+                velocity[at] = fit[1] + time[:, None] * fall
+                velocity[at] += 2 * time[:, None] * fit[2] if len(fit) > 2 else 0.0
+        lasting[at] = time[-1] - time[0]
+    return place, velocity, lasting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.geometry.points import point_distance
 from worldsim.physics.rotation import to_matrix
-from worldsim.scene import Body, Box, Camera, Law, Plane, Setup
+from worldsim.scene import Body, Box, Camera, Capsule, Law, Plane, Setup, Shape
 
 Floats = NDArray[np.float64]
 
@@ -88,3 +89,13 @@ def first_hit(body: Body, camera: Camera, pixels: Floats) -> Floats:
         gap = point_distance(alone.kinds[0], size, corners, point + length[:, None] * ray).distance
         length = length + gap.clamp_min(0)
     return np.where((gap.numpy() < 1e-3 * body.shape.extent), length.numpy(), np.inf)
+
+
+def shadow_radius(shape: Shape) -> float:
+    """Radius of the ball whose mean shadow is a convex shape's: root of surface over 4 pi, metres (Cauchy)."""
+    if isinstance(shape, Box):
+        x, y, z = shape.half_extents
+        return math.sqrt(2 * (x * y + y * z + z * x) / math.pi)
+    if isinstance(shape, Capsule):
+        return math.sqrt(shape.radius * (shape.radius + shape.half_length))
+    return shape.extent

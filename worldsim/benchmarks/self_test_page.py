@@ -44,7 +44,8 @@ def self_test_page(
         "",
         "A twin breaks one law at the strength given. *made*: twins of scenes that the law applies to; *read*: those",
         "in which the figure could be read where the law is broken; *found*: of those, above the law's one threshold.",
-        "*alarms*: lawful takes of another engine above it. Intervals are Wilson's, 95 %.",
+        "*alarms*: lawful takes of another engine above it. Intervals are Wilson's, 95 %. Of scenes with several balls",
+        "up to three different pairs are broken, one a twin; they are not independent.",
     ]
     found, accused = BARS[reader]
     told = [f"- {row.kind}: {miss}" for row in rows for miss in row.misses]
@@ -74,6 +75,8 @@ def self_test_page(
         for row in cheats:
             means = [f"{np.mean(x):.3f}" if x else "–" for x in (row.headline, row.honest)]
             lines.append(f"| {row.cheat} | {row.scenes} | {row.worse} | {means[0]} | {means[1]} |")
+        told = [f"- {row.cheat}: {miss}" for row in cheats for miss in row.misses]
+        lines += ["", "Not worse:", "", *(told or ["- none"])]
     return "\n".join(lines) + "\n"
 
 

@@ -14,10 +14,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldsim.benchmarks.twin_frames import (
+    AROUND,
+    NotApplicable,
+    first_free_frame,
+    flight,
+    hits,
+    movers,
+    need,
+    onset_of,
+    onsets,
+)
 from worldsim.benchmarks.twin_pictures import recoloured, stretched
 from worldsim.engines import Rollout, get_engine
 from worldsim.engines.rollout import Contacts, UInt8
+from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
+from worldsim.physics.violations.common import flying
 from worldsim.scene import Sphere
 
 Edited = tuple[Tensor, Tensor]  # positions (T, N, 3) and presence (T, N)
@@ -38,10 +51,6 @@ class Kind:
     strength: float
     meaning: str
     edit: Callable[[Tensor, Tensor, Rollout, int, float], Edited] | None = None
-
-
-class NotApplicable(ValueError):
-    """The rollout cannot be broken in this way."""
 
 
 def violate(
@@ -94,22 +103,22 @@ def violate(
         position, presence = chosen.edit(position, presence, rollout, place, strength)
     motion = _moved(rollout.trajectory, position, presence)
     if kind == "frozen":
-        still = [min(t, _onset(rollout, place) - 1) for t in range(motion.num_frames)]
+        still = [min(t, onset_of(rollout, place) - 1) for t in range(motion.num_frames)]
         motion = motion.map(lambda x: x[still])
     elif kind == "time_reversal":
-        _need(_dissipates(rollout), "time runs as lawfully backwards where nothing is lost in contacts")
+        need(_dissipates(rollout), "time runs as lawfully backwards where nothing is lost in contacts")
         motion = dataclasses.replace(
             motion.map(lambda x: x.flip(0)),
             linear_velocity=-motion.linear_velocity.flip(0),
             angular_velocity=-motion.angular_velocity.flip(0),
         )
     elif kind == "deformation":
-        drawn = stretched(rollout, motion, place, strength, _onset(rollout, place), player)
+        drawn = stretched(rollout, motion, place, strength, onset_of(rollout, place), player)
     elif kind == "colour_swap":
         other = next((k for k in movers(rollout) if k != place), None)
-        _need(other is not None, "a colour swap needs two bodies that move")
+        need(other is not None, "a colour swap needs two bodies that move")
         assert other is not None
-        drawn = recoloured(rollout, motion, place, other, _onset(rollout, place), player)
+        drawn = recoloured(rollout, motion, place, other, onset_of(rollout, place), player)
     frames = player.render(scene, motion) if drawn is None else drawn
     told = {
         "kind": kind,
@@ -137,47 +146,6 @@ def _first_change(rollout: Rollout, video: UInt8, motion: Trajectory) -> int:
     return int(np.argmax(differs)) if differs.any() else len(video)
 
 
-def _need(holds: bool, reason: str) -> None:
-    if not holds:
-        raise NotApplicable(f"kind: {reason}")
-
-
-def movers(rollout: Rollout) -> list[int]:
-    """Bodies that joints do not hold, in order of how far they go while in view."""
-    scene = rollout.scene
-    held = {joint.child for joint in scene.joints} | {joint.parent for joint in scene.joints}
-    free = [k for k, b in enumerate(scene.bodies) if not b.static and b.name not in held and b.group is None]
-    _need(bool(free), "the scene has no free body")
-    way = rollout.trajectory.position.diff(dim=0).norm(dim=-1)
-    seen = torch.tensor(np.stack([(rollout.ids[1:] == k + 1).any(axis=(1, 2)) for k in free], -1))
-    path = (way[:, free] * seen).sum(0)
-    return [free[int(i)] for i in path.argsort(descending=True)]
-
-
-def first_free_frame(rollout: Rollout) -> int:
-    """The first frame that may differ: after the context that a model would be given."""
-    return max(5, len(rollout.video) // 3)
-
-
-def _onset(rollout: Rollout, k: int) -> int:
-    """The frame in which a body begins to differ: in full view, and touching nothing two frames before and after.
-
-    A leap within the step of an impact is told from the rebound by nothing that a picture shows.
-    """
-    frames = len(rollout.video)
-    area = (rollout.ids == k + 1).sum(axis=(1, 2))
-    around = np.array([area[max(0, t - 8) : t + 9].max() for t in range(frames)])
-    clear = area >= np.maximum(12, 0.6 * around)
-    hit = rollout.contacts.frame[(rollout.contacts.pair == k + 1).any(-1)]
-    resting = np.bincount(hit, minlength=frames).cumsum()
-    # A body that touches something all the while, as on a floor, need not come free of it.
-    lasting = len(hit) > frames // 2
-    for t in range(first_free_frame(rollout), frames - 5):
-        if clear[t - 2 : t + 6].all() and (lasting or resting[t + 2] == resting[t - 3]):
-            return t
-    raise NotApplicable("kind: the body is not in full view and free of contacts for long enough")
-
-
 def _moved(base: Trajectory, position: Tensor, presence: Tensor) -> Trajectory:
     if torch.equal(position, base.position):
         return dataclasses.replace(base, presence=presence)
@@ -187,7 +155,7 @@ def _moved(base: Trajectory, position: Tensor, presence: Tensor) -> Trajectory:
 
 def _teleport(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
     """The body is elsewhere from the onset on, sideways in the picture, towards its middle."""
-    onset, r = _onset(rollout, k), rollout.scene.bodies[k].shape.thickness
+    onset, r = onset_of(rollout, k), rollout.scene.bodies[k].shape.thickness
     position[onset:, k] += strength * r * _sideways(rollout, position[onset, k])
     return position, presence
 
@@ -199,51 +167,32 @@ def _sideways(rollout: Rollout, place: Tensor) -> Tensor:
 
 
 def _vanish(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
-    onset, count = _onset(rollout, k), round(strength)
+    onset, count = onset_of(rollout, k), round(strength)
     presence[onset : onset + count, k] = 0
     return position, presence
 
 
 def _appear(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
-    presence[: _onset(rollout, k), k] = 0
+    presence[: onset_of(rollout, k), k] = 0
     return position, presence
 
 
 def _gravity(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
     """The longest free flight in view is flown under another gravity, between the same two places at the same times."""
     pull = torch.tensor(rollout.scene.law.gravity, dtype=position.dtype)
-    _need(float(pull.norm()) > 0.1, "there is no gravity to be changed")
-    begin, end = _flight(rollout, k)
+    need(float(pull.norm()) > 0.1, "there is no gravity to be changed")
+    begin, end = flight(rollout, k)
     time = torch.arange(end - begin, dtype=position.dtype) * rollout.trajectory.dt
     shape = time.square() - time * time[-1]
     position[begin:end, k] += 0.5 * (strength - 1) * shape[:, None] * pull
     return position, presence
 
 
-def _flight(rollout: Rollout, k: int) -> tuple[int, int]:
-    """The longest run of frames in which a body touches nothing, is seen, and moves."""
-    frames = len(rollout.video)
-    touched = np.zeros(frames, bool)
-    touched[rollout.contacts.frame[(rollout.contacts.pair == k + 1).any(-1)]] = True
-    seen = (rollout.ids == k + 1).any(axis=(1, 2))
-    free = ~touched & seen
-    best, begin = (0, 0), None
-    for t in range(frames + 1):
-        if t < frames and free[t]:
-            begin = t if begin is None else begin
-        elif begin is not None:
-            best, begin = max(best, (begin, t), key=lambda run: run[1] - run[0]), None
-    _need(
-        (best[1] - best[0]) * rollout.trajectory.dt >= 0.4 and best[1] - best[0] >= 7, "nothing flies for long enough"
-    )
-    return best
-
-
 def _energy(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
     """From one frame on all bodies go along their ways faster, so that kinetic energy grows by this share.
 
-    That is the frame, with all bodies in view for four frames before and six after, in which they are fastest: a share
-    of no motion would be nothing.
+    That is the frame, with all bodies in view and none hit for some frames before and after, in which they are fastest:
+    a share of no motion would be nothing, and what an impact takes or gives in the same frame cannot be told from it.
     """
     frames = len(position)
     factor = float(np.sqrt(1 + strength))
@@ -251,10 +200,16 @@ def _energy(position: Tensor, presence: Tensor, rollout: Rollout, k: int, streng
     speed = position.diff(dim=0).square().sum(-1) @ mass
     moving = [i for i, body in enumerate(rollout.scene.bodies) if not body.static]
     seen = np.all([(rollout.ids == i + 1).any(axis=(1, 2)) for i in moving], axis=0).reshape(frames)
-    around = [t for t in range(first_free_frame(rollout), frames - 6) if seen[t - 4 : t + 7].all()]
-    _need(bool(around), "the bodies are not all in view for long enough")
+    before, after = AROUND, 2 * AROUND
+    around = [
+        t
+        for t in range(first_free_frame(rollout), frames - after)
+        if seen[t - before : t + after + 1].all() and not hits(rollout, t - before, t + after)
+    ]
+    need(bool(around), "the bodies are not all in view and free of impacts for long enough")
     onset = max(around, key=lambda t: float(speed[t - 3 : t + 3].min()))
-    _need(float(speed[onset - 3 : onset + 3].min()) > 0.05 * float(speed.max()), "the bodies hardly move while in view")
+    least = 0.5 * float(speed[torch.from_numpy(seen[1:])].quantile(0.75))
+    need(float(speed[onset - 3 : onset + 3].min()) > least, "the bodies hardly move where they are free of impacts")
     time = torch.arange(frames, dtype=position.dtype)
     clock = torch.where(time > onset, onset + (time - onset) * factor, time)
     # Past the end of the record bodies go on as they last did.
@@ -280,7 +235,7 @@ def _approach(rollout: Rollout, position: Tensor, k: int, strength: float, room:
     scene = rollout.scene
     own = scene.bodies[k].shape
     others = [i for i in movers(rollout) if i != k and isinstance(scene.bodies[i].shape, Sphere)]
-    _need(isinstance(own, Sphere) and bool(others), "an overlap of known depth needs two free balls")
+    need(isinstance(own, Sphere) and bool(others), "an overlap of known depth needs two free balls")
     onset = first_free_frame(rollout)
     both = torch.tensor(
         np.stack([(rollout.ids == k + 1).any(axis=(1, 2)) & (rollout.ids == i + 1).any(axis=(1, 2)) for i in others])
@@ -291,7 +246,7 @@ def _approach(rollout: Rollout, position: Tensor, k: int, strength: float, room:
     gap = torch.stack([(position[:, k] - position[:, i]).norm(dim=-1) for i in others])
     gap = torch.where(both, gap, torch.inf)
     gap[:, :onset], gap[:, -10:] = torch.inf, torch.inf
-    _need(bool(torch.isfinite(gap).any()), "no two balls are in view together")
+    need(bool(torch.isfinite(gap).any()), "no two balls are in view together")
     which, t = divmod(int(gap.argmin()), gap.shape[1])
     other = others[which]
     radii = own.extent, scene.bodies[other].shape.extent
@@ -305,7 +260,7 @@ def _through(position: Tensor, presence: Tensor, rollout: Rollout, k: int, stren
     t, other, offset = _approach(rollout, position, k, 0.0, room=6)
     away = torch.arange(len(position), dtype=position.dtype) - t
     half = min(t - 2, len(position) - 3 - t, 10)
-    _need(half >= 5, "there is no room before or after the meeting")
+    need(half >= 5, "there is no room before or after the meeting")
     # In `half` frames on both sides it comes to touch, crosses in the middle third, and goes back to where it belongs.
     cross = (away / (half / 3)).clamp(-1, 1)
     share = ((half - away.abs()) / (half / 2)).clamp(0, 1)[:, None]
@@ -315,11 +270,21 @@ def _through(position: Tensor, presence: Tensor, rollout: Rollout, k: int, stren
 
 
 def _kick(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
-    """From the onset on the body drifts sideways, towards the picture's middle, over the way that it had."""
-    onset, r = _onset(rollout, k), rollout.scene.bodies[k].shape.thickness
-    time = (torch.arange(len(position), dtype=position.dtype) - onset).clamp_min(0) * rollout.trajectory.dt
-    position[:, k] += strength * r * time[:, None] * _sideways(rollout, position[onset, k])
-    return position, presence
+    """From the onset on the body drifts sideways, towards the picture's middle, over the way that it had.
+
+    The onset is one at which it touches nothing for some frames on both sides, kicked or not: what a contact gave is no
+    violation.
+    """
+    r = rollout.scene.bodies[k].shape.thickness
+    bodies, base = Bodies.from_scenes([rollout.scene], dtype=position.dtype), rollout.trajectory
+    aloft = flying(base, bodies, 0.1 * r, AROUND)[:, k]
+    for onset in (t for t in onsets(rollout, k) if aloft[t]):
+        time = (torch.arange(len(position), dtype=position.dtype) - onset).clamp_min(0) * base.dt
+        kicked = position.clone()
+        kicked[:, k] += strength * r * time[:, None] * _sideways(rollout, position[onset, k])
+        if flying(dataclasses.replace(base, position=kicked), bodies, 0.1 * r, AROUND)[onset, k]:
+            return kicked, presence
+    raise NotApplicable("kind: the body is not in full view and in mid air for long enough")
 
 
 def _tremble(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
@@ -328,7 +293,7 @@ def _tremble(position: Tensor, presence: Tensor, rollout: Rollout, k: int, stren
     speed = position[:, k].diff(dim=0, prepend=position[:1, k]).norm(dim=-1) / rollout.trajectory.dt
     rests = speed < 0.1 * r
     rests[: min(onset, 5)] = False
-    _need(int(rests.sum()) >= 12, "the body does not rest for long enough")
+    need(int(rests.sum()) >= 12, "the body does not rest for long enough")
     sign = 1 - 2 * (torch.arange(len(position)) % 2)
     position[:, k] += (strength * r * sign * rests)[:, None] * _sideways(rollout, position[onset, k])
     return position, presence

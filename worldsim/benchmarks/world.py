@@ -114,6 +114,7 @@ class Motion:
         bodies: Of the same bodies.
         registrations: By place, of the bodies that move.
         covariance: (T, N', 3, 3) of the positions' errors, square metres.
+        spans: (T, N') seconds of the stretch between impacts that each fit rests on; 0 where there is none.
     """
 
     places: tuple[int, ...]
@@ -122,6 +123,7 @@ class Motion:
     bodies: Bodies
     registrations: dict[int, Registration]
     covariance: Floats
+    spans: Floats
 
     def name(self, world: World, entry: tuple[int, ...]) -> str:
         """Names of a law's subject."""
@@ -139,12 +141,15 @@ def read_motion(tracks: Tracks, edges: Outline, world: World, fps: float, depth:
     orientation = np.tile(np.array([1.0, 0, 0, 0]), (frames, len(places), 1))
     presence, covariance = np.ones((frames, len(places))), np.zeros((frames, len(places), 3, 3))
     fitted, velocity, firm = position.copy(), position.copy(), presence.copy()
+    spans = np.zeros((frames, len(places)))
     for column, k in enumerate(places):
         state = world.bodies[k].state
         if k in found:
             position[:, column], orientation[:, column] = _filled(found[k].position), found[k].orientation
             presence[:, column], covariance[:, column] = found[k].measured, found[k].covariance
-            place, speed = smooth(position[:, column], found[k].measured, found[k].pieces, 1 / fps)
+            pull = None if world.law is None else np.array(world.law.gravity)
+            place, speed, lasting = smooth(position[:, column], found[k].measured, found[k].pieces, 1 / fps, pull)
+            spans[:, column] = np.nan_to_num(lasting)
             firm[:, column] = np.isfinite(speed[:, 0])
             fitted[:, column], velocity[:, column] = np.nan_to_num(place), np.nan_to_num(speed)
             if world.planar:
@@ -161,7 +166,7 @@ def read_motion(tracks: Tracks, edges: Outline, world: World, fps: float, depth:
         linear_velocity=torch.from_numpy(velocity),
         presence=torch.from_numpy(firm),
     )
-    return Motion(places, trajectory, smoothed, _bodies(world, places), found, covariance)
+    return Motion(places, trajectory, smoothed, _bodies(world, places), found, covariance, spans)
 
 
 def _hidden(tracks: Tracks, k: int, measured: Flags) -> Flags:

@@ -17,15 +17,20 @@ from worldsim.cli.settings import check_family
 def run(config: Config) -> None:
     """Test on fresh scenes, print a table, and write it as a page with intervals and misses.
 
-    With the built-in tracker as the reader, cheats are tried as well.
+    With the built-in tracker as the reader, cheats are tried as well. What each scene told is kept in the folder, so
+    that a run that was stopped goes on there, as does one of more families or scenes.
     """
     families = config.families or FAMILIES
     for family in families:
         check_family(family)
-    num, pixels = config.num or 2, config.pixels or 128
+    num, pixels, folder = config.num or 2, config.pixels or 128, Path(config.out)
+    kept = folder / "self_test.jsonl"
     with progress_bar("scenes") as move:
-        rows = self_test(families, num, config.seed, pixels, use_masks=config.masks, progress=move)
-    cheats = [] if config.masks else cheat_test(families, 1, config.seed, pixels)
+        rows = self_test(families, num, config.seed, pixels, use_masks=config.masks, progress=move, kept=kept)
+    cheats = []
+    if not config.masks:
+        with progress_bar("cheats") as move:
+            cheats = cheat_test(families, num, config.seed, pixels, progress=move, kept=kept)
     table = Table("twin", "law", "strength", "made", "read", "detected", "false alarms", box=None, header_style="bold")
     for row in rows:
         told = (f"{row.detected} of {row.measured}", f"{row.alarms} of {row.lawful}")
@@ -40,7 +45,7 @@ def run(config: Config) -> None:
         f"worldsim bench self_test=true families=[{','.join(families)}] num={num} seed={config.seed} pixels={pixels} "
         f"masks={str(config.masks).lower()}"
     )
-    page = Path(config.out) / f"self_test_{reader}.md"
+    page = folder / f"self_test_{reader}.md"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(self_test_page(reader, rows, cheats, families, command), encoding="utf-8")
     console.print(f"{page}  intervals, misses and their reason", markup=False, highlight=False)

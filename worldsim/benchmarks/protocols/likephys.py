@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from worldsim.benchmarks.protocols.outcome import Measured, ProtocolResult, Row
-from worldsim.benchmarks.twins import KINDS, NotApplicable, violate
+from worldsim.benchmarks.twin_frames import NotApplicable
+from worldsim.benchmarks.twins import KINDS, violate
 from worldsim.data.clip import Clip, collate
 from worldsim.engines import Rollout, get_engine
 from worldsim.scene import make_scene
