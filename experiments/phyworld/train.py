@@ -24,7 +24,7 @@ LAST_START = 8
 
 def model_config(plain: bool) -> WorldModelConfig:
     """The twins: one network, one size, the same Setup tokens; the plain one is never given the prior's hint."""
-    dit = preset("tiny", width=160, patch=(2, 8, 8), stem=24)
+    dit = preset("tiny", width=160, patch=(2, 8, 8), stem=16)
     levers = {"hint": not plain, "hint_drop": 0.1, "consistency": 0.0 if plain else 0.02}
     return WorldModelConfig(dit=dit, fps=10.0, **levers)
 

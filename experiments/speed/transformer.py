@@ -31,7 +31,7 @@ FRAMES, SIZE, TOLD, SETUP = 16, 32, 3, 32
 
 def ours(width: int, depth: int, heads: int) -> tuple[nn.Module, Callable[[nn.Module, int], Tensor]]:
     """VideoDiT as the experiments train it, and its call on a random batch."""
-    config = preset("tiny", width=width, depth=depth, heads=heads, patch=(2, 8, 8), stem=24)
+    config = preset("tiny", width=width, depth=depth, heads=heads, patch=(2, 8, 8), stem=16)
 
     def run(model: nn.Module, batch: int) -> Tensor:
         z, t = torch.randn(batch, 3, FRAMES, SIZE, SIZE), torch.rand(batch, FRAMES // 2)
@@ -91,15 +91,21 @@ def matrix_seconds(model: VideoDiT, batch: int, repeats: int) -> tuple[float, fl
     config = model.config
     tokens = FRAMES // 2 * (SIZE // 8) ** 2 + TOLD
     rows, width, hidden = batch * tokens, config.width, int(config.width * config.mlp_ratio)
-    shapes = [(rows, width, 3 * width), (rows, width, width), (rows, width, hidden), (rows, hidden, width)]
+    head = width // config.heads
+    cells = config.stem * config.patch[0] * config.patch[1] * config.patch[2] // 4
+    shapes = [
+        *((config.depth, rows, width, n) for n in (width + head, head, width, hidden)),
+        (config.depth, rows, hidden, width),
+        (1, batch * (tokens - TOLD), cells, width),
+        (1, batch * (tokens - TOLD), width, cells),
+    ]
     seconds, operations = 0.0, 0.0
-    for m, k, n in shapes:
+    for times, m, k, n in shapes:
         a, b, g = torch.randn(m, k), torch.randn(k, n), torch.randn(m, n)
         products: tuple[Callable[[], Tensor], ...] = (lambda: a @ b, lambda: g @ b.mT, lambda: a.mT @ g)  # noqa: B023
         for product in products:
-            seconds += config.depth * best(product, repeats)
-            operations += config.depth * 2.0 * m * k * n
-    head = width // config.heads
+            seconds += times * best(product, repeats)
+            operations += times * 2.0 * m * k * n
     q, s = torch.randn(batch * config.heads, tokens, head), torch.randn(batch * config.heads, tokens, tokens)
     pairs: tuple[tuple[int, Callable[[], Tensor]], ...] = (
         (2, lambda: q @ q.mT),  # scores, and the gradient of the attention weights

@@ -7,6 +7,7 @@ from worldsim.models.conditioning import SETUP_FEATURES, Conditioning, setup_tok
 from worldsim.models.config import PRESETS, DiTConfig, preset
 from worldsim.models.dit import VideoDiT
 from worldsim.models.layers import rotary_angles, rotate
+from worldsim.models.patches import shrink
 from worldsim.scene import Body, Plane, Scene, Sphere, State, planar_camera
 
 
@@ -69,10 +70,11 @@ def test_each_frame_has_its_own_time():
 
 def test_rotary_scores_hang_on_distance_only():
     angles = rotary_angles((4, 4, 4), 24, torch.device("cpu"), torch.float64)
+    phases = torch.polar(torch.ones_like(angles), angles)
     q, k = torch.randn(2, 24, dtype=torch.float64)
 
     def score(i, j):
-        turned = [rotate(x[None], angles[n : n + 1].cos(), angles[n : n + 1].sin()) for x, n in ((q, i), (k, j))]
+        turned = [rotate(x[None, None], phases[n : n + 1]) for x, n in ((q, i), (k, j))]
         return (turned[0] * turned[1]).sum()
 
     def at(t, h, w):
@@ -92,10 +94,10 @@ def test_presets_by_shape_on_the_meta_device(name):
     low, high = {
         "nano": (0.3, 1),
         "tiny": (1, 3),
-        "small": (3, 6),
-        "base": (80, 130),
-        "large": (280, 360),
-        "xl": (420, 520),
+        "small": (2.5, 6),
+        "base": (70, 130),
+        "large": (250, 360),
+        "xl": (380, 520),
     }[name]
     assert low < millions < high
 
@@ -137,3 +139,16 @@ def test_configs_refuse(changes, words):
         DiTConfig(**changes)
     with pytest.raises(ValueError, match="preset: must be one of"):
         preset("huge")
+
+
+def test_the_estimate_starts_near_the_hint_and_small_corrections_vanish():
+    torch.manual_seed(0)
+    model = VideoDiT(DiTConfig(width=48, depth=2, heads=4, patch=(2, 8, 8), stem=8))
+    told = Conditioning(hint=torch.rand(2, 3, 4, 16, 16))
+    estimate = model(torch.randn(2, 3, 4, 16, 16), torch.full((2, 2), 0.9), told)
+    assert (estimate - told.hint).square().mean().sqrt() < 0.05
+    threshold = torch.tensor(0.1)
+    assert abs(float(shrink(torch.tensor(0.01), threshold))) < 1.1e-4  # r^3 / (r^2 + threshold^2)
+    assert float(shrink(torch.tensor(-2.0), threshold)) == pytest.approx(-2 / 1.0025)
+    value = torch.tensor(0.07, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda r: shrink(r, threshold.double()), value)

@@ -93,9 +93,9 @@ def test_the_term_reaches_the_trunk_and_no_later_block(clip):
     assert set(terms) == {"diffusion", "state"}
     terms["state"].backward()
     trunk, late = model.denoiser.blocks[1], model.denoiser.blocks[2]
-    assert trunk.attention.qkv.weight.grad.abs().sum() > 0
+    assert trunk.attention.qk.weight.grad.abs().sum() > 0
     assert model.denoiser.setup[0].weight.grad.abs().sum() > 0
-    assert late.attention.qkv.weight.grad is None
+    assert late.attention.qk.weight.grad is None
 
 
 def test_the_truth_is_a_target_and_no_input(clip):

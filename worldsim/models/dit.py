@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 
 from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import DiTConfig
-from worldsim.models.layers import Block, rms_norm, rotary_angles, time_features
-from worldsim.models.patches import PatchEmbed, PatchHead
+from worldsim.models.layers import Block, modulate, rotary_angles, time_features
+from worldsim.models.patches import PatchEmbed, PatchHead, shrink
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class VideoDiT(nn.Module):
             self.action = nn.Linear(config.action_width * config.patch[0], width)
         self.blocks = nn.ModuleList(Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.head_modulation = nn.Linear(width, 2 * width)
-        self.head = PatchHead(config.channels, config.patch, width, config.stem, sources=1)
-        if config.hint_channels:
-            # A head of its own, which only ever corrects the hint: one head for both falls back to painting from
-            # nothing where a hint looks unlike those trained on, such as a body of unseen size.
-            sources = 1 + (config.hint_channels == config.channels)
-            self.head_hinted = PatchHead(config.channels, config.patch, width, config.stem, sources)
+        self.corrects = config.hint_channels == config.channels
+        # Two pictures: one painted from the noisy video, one that corrects the hint. One for both falls back to
+        # painting from nothing where a hint looks unlike those trained on, such as a body of unseen size.
+        self.head = PatchHead(config.channels, config.patch, width, config.stem, pictures=1 + self.corrects)
+        if self.corrects:
+            self.threshold = nn.Parameter(torch.full((config.channels, 1, 1, 1), 0.1))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -70,12 +70,12 @@ class VideoDiT(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        # Gates and head start at zero: each block begins as the identity, the estimate as the hint, or grey without it.
-        for weight in (self.to_modulation[-1].weight, self.head_modulation.weight):
+        # Gates start at zero, the last layer near it: each block begins as the identity, the estimate as the hint, or
+        # grey without it. Not quite zero, since the shrinking has no slope there.
+        for weight in (self.to_modulation[-1].weight, self.head_modulation.weight, self.head.gates.weight):
             nn.init.zeros_(weight)  # type: ignore[arg-type]
-        self.head.start_from_sources((0.0,))
-        if self.config.hint_channels:
-            self.head_hinted.start_from_sources((0.0, 1.0)[: self.head_hinted.gates.out_features])
+        with torch.no_grad():
+            self.head.last.weight.mul_(0.05)
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Tokens T', H', W' of a video of shape (..., T, H, W).
@@ -124,25 +124,31 @@ class VideoDiT(nn.Module):
             given = condition.hint_given if condition.hint_given is not None else z.new_ones(z.shape[0])
             told = given[:, None, None] * self.given
             time, still = time + told, still + told
-        modulation = rearrange(self.to_modulation(time), "b t (k d) -> b t k d", k=6)
-        context_modulation = rearrange(self.to_modulation(still), "b t (k d) -> b t k d", k=6)
-        angles = rotary_angles(grid, self.config.width // self.config.heads, z.device, z.dtype)
+        modulation = rearrange(self.to_modulation(time), "b t (k d) -> k b t 1 d", k=6)
+        context_modulation = rearrange(self.to_modulation(still), "b 1 (k d) -> k b 1 d", k=6)
+        angles = rotary_angles(grid, self.config.width // self.config.heads, z.device, torch.float32)
+        phases = torch.polar(torch.ones_like(angles), angles)
+        x = rearrange(x, "b (t s) d -> b t s d", t=grid[0])
         features, context_features = x, context
         for i, block in enumerate(self.blocks):
-            x, context = self._block(i, block, x, context, modulation, context_modulation, angles, grid)
+            x, context = self._block(i, block, x, context, modulation, context_modulation, phases)
             if i == self.config.state_head_layer or (i == len(self.blocks) - 1 and self.config.state_head_layer < 0):
                 features, context_features = x, context
-        scale, shift = repeat(self.head_modulation(time), "b t (k d) -> k b (t s) d", k=2, s=grid[1] * grid[2])
-        tokens = rms_norm(x) * (1 + scale) + shift
-        if given is None:
-            video = self.head(tokens, grid, [z])
-        else:
-            sources = [z, hint] if hint is not None and hint.shape == z.shape else [z]
-            video = self.head_hinted(tokens, grid, sources)
-            if condition.hint_given is not None:
-                video = torch.lerp(self.head(tokens, grid, [z]), video, given[:, None, None, None, None])
-        features = rearrange(features, "b (t h w) d -> b t h w d", t=grid[0], h=grid[1])
+        scale, shift = rearrange(self.head_modulation(time), "b t (k d) -> k b t 1 d", k=2)
+        video = self._estimate(modulate(x, scale, shift).flatten(1, 2), grid, z, hint, given)
+        features = rearrange(features, "b t (h w) d -> b t h w d", h=grid[1])
         return DiTOutput(video, features, context_features)
+
+    def _estimate(
+        self, tokens: Tensor, grid: tuple[int, int, int], z: Tensor, hint: Tensor | None, given: Tensor | None
+    ) -> Tensor:
+        """The clean video: painted where no hint is given, else the hint with corrections."""
+        pictures, gates = (both.unbind(0) for both in self.head(tokens, grid))
+        painted = torch.addcmul(pictures[0], gates[0], z)
+        if given is None or hint is None or not self.corrects:
+            return painted
+        corrected = hint + shrink(torch.addcmul(pictures[1], gates[1], z - hint), self.threshold)
+        return torch.lerp(painted, corrected, given[:, None, None, None, None])
 
     def _block(
         self,
@@ -152,38 +158,27 @@ class VideoDiT(nn.Module):
         context: Tensor,
         modulation: Tensor,
         context_modulation: Tensor,
-        angles: Tensor,
-        grid: tuple[int, int, int],
+        phases: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        frames, cells = grid[0], grid[1] * grid[2]
-        batch, extra = context.shape[:2]
+        batch, frames, cells, _ = x.shape
+        extra = context.shape[1]
+        ahead = torch.ones_like(phases[:1]).expand(extra, -1)  # context tokens have no place
         if self.config.attention == "full":
-            tokens = torch.cat([context, x], dim=1)
-            spread = torch.cat(
-                [context_modulation.expand(-1, extra, -1, -1), modulation.repeat_interleave(cells, dim=1)], dim=1
+            updated: tuple[Tensor, Tensor] = block(
+                x, context, modulation, context_modulation, torch.cat([ahead, phases])
             )
-            turn = torch.cat([angles.new_zeros(extra, angles.shape[1]), angles])
-            tokens = block(tokens, spread, turn.cos(), turn.sin())
-            return tokens[:, extra:], tokens[:, :extra]
+            return updated
         if index % 2:  # over time, each cell on its own
-            tokens = rearrange(x, "b (t s) d -> (b s) t d", t=frames)
-            turn = angles[::cells]
-            tokens = block(tokens, modulation.repeat_interleave(cells, dim=0), turn.cos(), turn.sin())
-            return rearrange(tokens, "(b s) t d -> b (t s) d", b=batch), context
+            spread = modulation.expand(-1, -1, -1, cells, -1)
+            sequences, told = (rearrange(v, "... b t s d -> ... (b s) t 1 d") for v in (x, spread))
+            none = x.new_zeros(len(sequences), 0, x.shape[-1])
+            moved, _ = block(sequences, none, told, context_modulation[:, :1], phases[::cells])
+            return rearrange(moved, "(b s) t 1 d -> b t s d", b=batch), context
         # Over space, each frame on its own; every frame reads the context, which takes the mean of what it is told.
-        tokens = rearrange(x, "b (t s) d -> (b t) s d", t=frames)
-        tokens = torch.cat([context.repeat_interleave(frames, dim=0), tokens], dim=1)
-        spread = torch.cat(
-            [
-                context_modulation.expand(-1, extra, -1, -1).repeat_interleave(frames, dim=0),
-                rearrange(modulation, "b t k d -> (b t) 1 k d").expand(-1, cells, -1, -1),
-            ],
-            dim=1,
-        )
-        turn = torch.cat([angles.new_zeros(extra, angles.shape[1]), angles[:cells]])
-        tokens = block(tokens, spread, turn.cos(), turn.sin())
-        told = rearrange(tokens[:, :extra], "(b t) s d -> b t s d", b=batch).mean(1)
-        return rearrange(tokens[:, extra:], "(b t) s d -> b (t s) d", b=batch), told
+        sequences, told = (rearrange(v, "... b t s d -> ... (b t) 1 s d") for v in (x, modulation))
+        copies, asked = (v.repeat_interleave(frames, dim=-3) for v in (context, context_modulation))
+        moved, copies = block(sequences, copies, told, asked, torch.cat([ahead, phases[:cells]]))
+        return rearrange(moved, "(b t) 1 s d -> b t s d", b=batch), copies.unflatten(0, (batch, frames)).mean(1)
 
     def _hint(self, z: Tensor, condition: Conditioning) -> Tensor | None:
         """The hint, zero where it is not given; None for a model that takes none."""

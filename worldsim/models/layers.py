@@ -12,9 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def rms_norm(x: Tensor) -> Tensor:
-    """Divide by the root mean square over the last axis, without a learned scale (Zhang and Sennrich 2019, eq. 4)."""
-    return functional.rms_norm(x, x.shape[-1:], eps=1e-6)
+def norm(x: Tensor) -> Tensor:
+    """Zero mean and unit variance over the last axis, without learned scale: one kernel, where RMS norm takes five."""
+    return functional.layer_norm(x, x.shape[-1:], eps=1e-6)
+
+
+def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Normalise, then scale by 1 + scale and shift, as the noise time asks."""
+    return torch.addcmul(shift, norm(x), 1 + scale)
 
 
 def time_features(t: Tensor, width: int) -> Tensor:
@@ -58,29 +63,34 @@ def rotary_angles(grid: tuple[int, int, int], head_width: int, device: torch.dev
     return torch.cat(parts, dim=-1).reshape(t * h * w, pairs)
 
 
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn the pairs (x_i, x_{i + E/2}) of (..., L, E) by (L, E / 2) angles given as cosines and sines."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+def rotate(x: Tensor, phases: Tensor) -> Tensor:
+    """Turn the pairs (x_2i, x_2i+1) of (..., L, H, E) by (L, E / 2) unit complex numbers: one product, not six."""
+    pairs = torch.view_as_complex(x.to(phases.real.dtype).unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * phases[:, None]).flatten(-2).to(x.dtype)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with normalised queries and keys (Dehghani et al. 2023, 2.1) and rotary positions."""
+    """Self-attention of many queries to one key and value (Shazeer 2019, 1911.02150), with rotary positions.
+
+    Queries and keys are normalised (Dehghani et al. 2023, 2.1).
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.heads, head = heads, width // heads
+        # Apart from the values, so that queries and key lie together in memory where they are normalised and turned.
+        self.qk = nn.Linear(width, width + head, bias=False)
+        self.v = nn.Linear(width, head, bias=False)
         self.out = nn.Linear(width, width, bias=False)
-        self.scale_q = nn.Parameter(torch.ones(width // heads))
-        self.scale_k = nn.Parameter(torch.ones(width // heads))
+        self.scale = nn.Parameter(torch.ones(head))
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D)."""
+    def forward(self, x: Tensor, phases: Tensor) -> Tensor:
+        """(B, L, D) to (B, L, D), positions as (L, E / 2) phases."""
         batch, length, width = x.shape
-        q, k, v = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        q = rotate(rms_norm(q) * self.scale_q, cosine, sine)
-        k = rotate(rms_norm(k) * self.scale_k, cosine, sine)
+        qk = self.qk(x).view(batch, length, self.heads + 1, -1)
+        qk = rotate(functional.layer_norm(qk, qk.shape[-1:], self.scale, eps=1e-6), phases).transpose(1, 2)
+        q, k = qk.split([self.heads, 1], dim=1)
+        k, v = k.expand_as(q), self.v(x)[:, None].expand_as(q)
         mixed = functional.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, width))
         return out
@@ -93,13 +103,35 @@ class Block(nn.Module):
         super().__init__()
         hidden = int(width * mlp_ratio)
         self.attention = Attention(width, heads)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
+        # Hard swish has swish's shape at a sixth of the time of GELU on a CPU.
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.Hardswish(), nn.Linear(hidden, width))
         # The time network is shared by all blocks; each adds this bias to its output. Gates start at zero.
         self.modulation = nn.Parameter(torch.zeros(6, width))
 
-    def forward(self, x: Tensor, modulation: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D) under (B, L, 6, D) modulation."""
-        scale_a, shift_a, gate_a, scale_m, shift_m, gate_m = (modulation + self.modulation).unbind(dim=-2)
-        x = x + gate_a * self.attention(rms_norm(x) * (1 + scale_a) + shift_a, cosine, sine)
-        out: Tensor = x + gate_m * self.mlp(rms_norm(x) * (1 + scale_m) + shift_m)
-        return out
+    def forward(
+        self, x: Tensor, context: Tensor, modulation: Tensor, context_modulation: Tensor, phases: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Update video and context tokens, which attend to one another.
+
+        Args:
+            x: (B, T', S', D) tokens of the video, all of one sequence.
+            context: (B, S, D) tokens of Setup and text; S may be 0.
+            modulation: (6, B, T', 1, D), or broadcastable to it, for the video.
+            context_modulation: (6, B, 1, D) for the context.
+            phases: (S + T' S', E / 2), the context's first.
+
+        Returns:
+            x and context.
+        """
+        scale_a, shift_a, gate_a, scale_m, shift_m, gate_m = modulation + self.modulation[:, None, None, None]
+        asked = context_modulation + self.modulation[:, None, None]
+        tokens = modulate(x, scale_a, shift_a).flatten(1, 2)
+        if context.shape[1]:
+            tokens = torch.cat([modulate(context, asked[0], asked[1]), tokens], dim=1)
+        told, seen = self.attention(tokens, phases).split([context.shape[1], tokens.shape[1] - context.shape[1]], dim=1)
+        x = torch.addcmul(x, gate_a, seen.reshape(x.shape))
+        x = torch.addcmul(x, gate_m, self.mlp(modulate(x, scale_m, shift_m)))
+        if context.shape[1]:
+            context = torch.addcmul(context, asked[2], told)
+            context = torch.addcmul(context, asked[5], self.mlp(modulate(context, asked[3], asked[4])))
+        return x, context

@@ -91,7 +91,7 @@ def predict(
 def draw_hint(trajectory: Trajectory, bodies: Bodies, view: View, background: Tensor, shading: str) -> Tensor:
     """(B, 3, T, H, W) in [-1, 1]: the trajectory as colour."""
     raster = rasterise(
-        trajectory, bodies, view, tau_px=0.25, shading=shading, background=background, channels=("colour",)
+        trajectory, bodies, view, tau_px=0, shading=shading, background=background, channels=("colour",)
     )
     assert raster.colour is not None
     return raster.colour.movedim(2, 1) * 2 - 1

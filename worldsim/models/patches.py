@@ -1,9 +1,9 @@
 """Between pixels and tokens: tubelets that overlap through a convolution at half the resolution, and the way back.
 
 A linear patch embedding cuts the picture at the borders of its tubelets, and a small width cannot carry all of a
-tubelet's numbers. So a strided convolution comes before the embedding and its mirror after the head (the early
-convolutions of Xiao et al. 2021, arXiv 2106.14881), and the output may take the noisy video and the hint over, pixel
-for pixel, as far as a gate of each token allows.
+tubelet's numbers. So a strided convolution comes before the embedding (the early convolutions of Xiao et al. 2021,
+arXiv 2106.14881). The estimate starts from a picture that is there already, the hint or the noisy video, so that the
+tokens need only say what to change.
 """
 
 from __future__ import annotations
@@ -14,22 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Grid = tuple[int, int, int]
-
-
-def to_patches(video: Tensor, patch: Grid) -> Tensor:
-    """(B, C, T, H, W) to (B, T' H' W', C pt ph pw)."""
-    pt, ph, pw = patch
-    patches: Tensor = rearrange(video, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
-    return patches
-
-
-def from_patches(patches: Tensor, patch: Grid, grid: Grid) -> Tensor:
-    """(B, T' H' W', C pt ph pw) to (B, C, T, H, W)."""
-    (pt, ph, pw), (t, h, w) = patch, grid
-    video: Tensor = rearrange(
-        patches, "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)", t=t, h=h, w=w, pt=pt, ph=ph, pw=pw
-    )
-    return video
 
 
 class PatchEmbed(nn.Module):
@@ -47,49 +31,59 @@ class PatchEmbed(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, C, T, H, W) to (B, T' H' W', D)."""
+        frames = rearrange(video, "b c t h w -> (b t) c h w")
         if hasattr(self, "stem"):
-            batch = video.shape[0]
-            frames = functional.gelu(self.stem(rearrange(video, "b c t h w -> (b t) c h w")), approximate="tanh")
-            video = rearrange(frames, "(b t) c h w -> b c t h w", b=batch)
-        tokens: Tensor = self.linear(to_patches(video, self.patch))
+            # Channels last, so that what a tubelet gathers lies together in memory.
+            frames = functional.hardswish(self.stem(frames.to(memory_format=torch.channels_last)))
+        pt, ph, pw = self.patch
+        patches = rearrange(
+            frames.permute(0, 2, 3, 1),
+            "(b t pt) (h ph) (w pw) c -> b (t h w) (pt ph pw c)",
+            b=len(video), pt=pt, ph=ph, pw=pw,
+        )  # fmt: skip
+        tokens: Tensor = self.linear(patches)
         return tokens
 
 
 class PatchHead(nn.Module):
-    """Tokens to the clean video, with gates that let the noisy video and the hint through."""
+    """Tokens to pictures, and to gates of one number a tubelet."""
 
-    def __init__(self, channels: int, patch: Grid, width: int, stem: int, sources: int) -> None:
-        """Prepare for a video of `channels` and as many full-size sources of the same channels."""
+    def __init__(self, channels: int, patch: Grid, width: int, stem: int, pictures: int) -> None:
+        """Prepare for as many pictures of `channels`; with a stem, each row of a tubelet has its own hidden numbers."""
         super().__init__()
-        self.full = patch
         pt, ph, pw = patch
-        self.patch, inner = ((pt, ph // 2, pw // 2), stem) if stem else (patch, channels)
-        self.linear = nn.Linear(width, inner * self.patch[0] * self.patch[1] * self.patch[2])
+        self.patch, self.pictures = patch, pictures
         if stem:
-            self.blend = nn.Conv2d(stem, 4 * channels, 3, padding=1)
-        self.gates = nn.Linear(width, sources)
+            hidden = stem * pw // 4
+            self.hidden = nn.Linear(width, pt * ph * hidden)
+            self.last = nn.Linear(hidden, pictures * channels * pw)
+        else:
+            self.last = nn.Linear(width, pt * ph * pictures * channels * pw)
+        self.gates = nn.Linear(width, pictures)
 
-    def start_from_sources(self, weights: tuple[float, ...]) -> None:
-        """Let the first estimate be the sources in these weights: the last layer starts at zero."""
-        last = self.blend if hasattr(self, "blend") else self.linear
-        for module in (last, self.gates):
-            nn.init.zeros_(module.weight)
-            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        with torch.no_grad():
-            self.gates.bias.copy_(torch.tensor(weights))
+    def forward(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """(B, T' H' W', D) to (K, B, C, T, H, W) pictures and their (K, B, 1, T, H, W) gates."""
+        (t, h, w), (pt, ph, pw), k = grid, self.patch, self.pictures
+        if hasattr(self, "hidden"):
+            rows = self.last(functional.hardswish(self.hidden(tokens)).unflatten(-1, (pt * ph, -1)))
+        else:
+            rows = self.last(tokens).unflatten(-1, (pt * ph, -1))
+        pictures = rearrange(
+            rows,
+            "b (t h w) (pt ph) (k c pw) -> k b c (t pt) (h ph) (w pw)",
+            t=t, h=h, w=w, pt=pt, ph=ph, k=k, pw=pw,
+        )  # fmt: skip
+        gates = rearrange(self.gates(tokens), "b (t h w) k -> k b 1 t h w", t=t, h=h, w=w)
+        for axis, repeats in zip((3, 4, 5), self.patch, strict=True):
+            gates = gates.repeat_interleave(repeats, dim=axis)
+        return pictures, gates
 
-    def forward(self, tokens: Tensor, grid: Grid, sources: list[Tensor]) -> Tensor:
-        """(B, T' H' W', D) to (B, C, T, H, W); sources are (B, C, T, H, W) each."""
-        video = from_patches(self.linear(tokens), self.patch, grid)
-        if hasattr(self, "blend"):
-            batch = video.shape[0]
-            frames = functional.gelu(rearrange(video, "b c t h w -> (b t) c h w"), approximate="tanh")
-            frames = functional.pixel_shuffle(self.blend(frames), 2)
-            video = rearrange(frames, "(b t) c h w -> b c t h w", b=batch)
-        pt, ph, pw = self.full
-        (t, h, w), gates = grid, self.gates(tokens)
-        for k, source in enumerate(sources):
-            spread = source.view(*source.shape[:2], t, pt, h, ph, w, pw)
-            gate = gates[..., k].view(-1, 1, t, 1, h, 1, w, 1)
-            video = video + (gate * spread).view(source.shape)
-        return video
+
+def shrink(correction: Tensor, threshold: Tensor) -> Tensor:
+    """Let corrections far above the threshold pass and those far below vanish (Gao 1998's garrote, made smooth).
+
+    r^3 / (r^2 + threshold^2): what a network says of a picture that is right already is small and never quite zero;
+    spread over a thousand pixels it would move what is read from them.
+    """
+    square = correction.square()
+    return correction * square / (square + threshold.square() + 1e-12)

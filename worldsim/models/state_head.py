@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldsim.models.layers import rms_norm
+from worldsim.models.layers import norm
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
 from worldsim.vision import View, pixels_per_metre, project
@@ -78,15 +78,15 @@ class StateHead(nn.Module):
         waves = torch.cat([f(centres[:, None] * rate) for rate in _rates() for f in (torch.sin, torch.cos)], 1).flatten(
             1
         )
-        keys, values = (self.offer(rms_norm(features)).flatten(2, 3) + self.place(waves)).chunk(2, -1)
-        queries = self.ask(rms_norm(tokens))
+        keys, values = (self.offer(norm(features)).flatten(2, 3) + self.place(waves)).chunk(2, -1)
+        queries = self.ask(norm(tokens))
         heads = [x.unflatten(-1, (_HEADS, -1)) for x in (queries, keys, values)]
         scores = torch.einsum("bnhe,btphe->btnhp", heads[0], heads[1])
         attention = (scores / heads[0].shape[-1] ** 0.5).softmax(-1)
         seen = torch.einsum("btnhp,btphe->btnhe", attention, heads[2]).flatten(-2)
         looked = attention @ centres
         told = tokens[:, None].expand(-1, frames, -1, -1)
-        out = self.tell(torch.cat([seen, rms_norm(told), looked.flatten(-2)], -1)).unflatten(-1, (self.frames, -1))
+        out = self.tell(torch.cat([seen, norm(told), looked.flatten(-2)], -1)).unflatten(-1, (self.frames, -1))
         states = torch.cat([out[..., :2] + looked[..., :1, :], out[..., 2:]], -1)
         return states.permute(0, 1, 3, 2, 4).reshape(batch, frames * self.frames, tokens.shape[1], STATE_WIDTH)
 

@@ -13,7 +13,7 @@ from worldsim.physics.bodies import Bodies
 from worldsim.physics.rotation import to_matrix
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Camera
-from worldsim.vision.raster.composite import colours, flow, visibility
+from worldsim.vision.raster.composite import colours, flow, opacity, visibility
 from worldsim.vision.raster.flat import box_surface, plane_surface, polygon_surface
 from worldsim.vision.raster.ring import ring_surface
 from worldsim.vision.raster.round import Rays, Surface, capsule_surface, sphere_surface
@@ -57,7 +57,8 @@ def rasterise(
 
     The opacity of a body at a pixel is sigmoid(-d / tau), with d the signed distance in pixels from the pixel's centre
     to the body's outline; bodies are composed front to back by their depth at each pixel, after Liu et al., "Soft
-    Rasterizer" (arXiv 1904.01786), with a fixed order by depth in place of their soft one. Outlines are exact for
+    Rasterizer" (arXiv 1904.01786), with a fixed order by depth in place of their soft one; those of a planar world,
+    seen by an orthographic camera, lie side by side. Outlines are exact for
     spheres, boxes, extruded polygons, capsules and rings in both kinds of view. Bodies whose centre is nearer than
     camera.near or farther than camera.far are not drawn (planes always are); nor, in perspective, is a sphere, box or
     plane block that holds the eye. A plane seen edge on by an orthographic camera shows as the half-space under it
@@ -67,7 +68,7 @@ def rasterise(
         trajectory: (B, T, N, ...) or (T, N, ...).
         bodies: Of B worlds, or of one for all.
         camera: One for all worlds, one a world, or their View.
-        tau_px: Softness of outlines in pixels, above 0.
+        tau_px: Softness of outlines in pixels; 0 draws each pixel's exact share, as a camera would see it.
         shading: "flat" (each body one colour) or "shaded" (lit from the viewer's eye).
         background: (3,) or (B, 3) red, green and blue from 0 to 1.
         channels: Which of colour, depth and motion to make beside ids and masks.
@@ -114,6 +115,7 @@ def rasterise(
             rays.part(start, start + length),
             _Inputs(*(value[start : start + length] for value in inputs)),
             bodies.kinds,
+            planar=bodies.planar,
             tau_px=tau_px,
             shaded=shading == "shaded",
             dt=trajectory.dt,
@@ -147,6 +149,7 @@ def _draw(
     inputs: _Inputs,
     kinds: tuple[str, ...],
     *,
+    planar: bool,
     tau_px: float,
     shaded: bool,
     dt: float,
@@ -157,8 +160,8 @@ def _draw(
     surfaces = _surfaces(rays, kinds, inputs)
     distance, depth, facing = (torch.stack([getattr(s, name) for s in surfaces], 1) for name in Surface._fields)
     drawn = _drawn(view, kinds, inputs) * inputs.presence
-    alpha = torch.sigmoid(distance * (-1 / tau_px)) * drawn[..., None]
-    weights = visibility(alpha, depth)
+    alpha = opacity(distance, view.width, tau_px) * drawn[..., None]
+    weights = visibility(alpha, depth, side_by_side=planar and view.orthographic)
     maps = {"ids": weights, "masks": alpha}
     if "colour" in channels:
         maps["colour"] = colours(weights, inputs.colour, inputs.background, facing if shaded else None)
@@ -230,8 +233,8 @@ def _check(trajectory: Trajectory, bodies: Bodies, tau_px: float, shading: str, 
         raise ValueError(f"trajectory: must have the {bodies.num_bodies} bodies of `bodies`, got {position.shape[2]}")
     if bodies.size.shape[0] not in (1, position.shape[0]):
         raise ValueError(f"bodies: must be of one world or of {position.shape[0]}, got {bodies.size.shape[0]}")
-    if not tau_px > 0:
-        raise ValueError(f"tau_px: must be above 0, got {tau_px!r}")
+    if not tau_px >= 0:
+        raise ValueError(f"tau_px: must be 0 or more, got {tau_px!r}")
     if shading not in ("flat", "shaded"):
         raise ValueError(f"shading: must be flat or shaded, got {shading!r}")
     unknown = sorted(set(channels) - set(CHANNELS))

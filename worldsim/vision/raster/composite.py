@@ -10,7 +10,27 @@ from worldsim.vision.raster.round import Rays
 AMBIENT, DIFFUSE = 0.5, 0.45
 
 
-def visibility(alpha: Tensor, depth: Tensor) -> Tensor:
+def opacity(distance: Tensor, width: int, tau_px: float) -> Tensor:
+    """(M, N, P) share of each pixel that a body covers, from the signed distance in pixels to its outline.
+
+    sigmoid(-d / tau); with a tau of 0, the exact share for an outline that is straight within the pixel: a line with
+    normal (a, b) sweeps the unit square as a box of width a convolved with one of width b.
+    """
+    if tau_px > 0:
+        return torch.sigmoid(distance * (-1 / tau_px))
+    with torch.no_grad():
+        slopes = torch.gradient(distance.unflatten(-1, (-1, width)), dim=(-2, -1))
+        down, across = (slope.abs().flatten(-2) for slope in slopes)
+        length = torch.hypot(down, across).clamp_min(1e-6)
+        short, long = (m(down, across) / length for m in (torch.minimum, torch.maximum))
+        short, long = short.clamp_min(1e-3), long.clamp_min(0.5)
+    away = distance.abs()
+    corner = ((long + short) / 2 - away).clamp_min(0).square() / (2 * long * short)
+    beyond = torch.where(away <= (long - short) / 2, 0.5 - away / long, corner)
+    return torch.where(distance > 0, beyond, 1 - beyond)
+
+
+def visibility(alpha: Tensor, depth: Tensor, side_by_side: bool = False) -> Tensor:
     """What is seen of each body, and of the background, at each pixel.
 
     Front-to-back composition: a body's weight is its own opacity times the transparency of all that lies nearer at
@@ -19,6 +39,9 @@ def visibility(alpha: Tensor, depth: Tensor) -> Tensor:
     Args:
         alpha: (M, N, P) opacity from 0 to 1.
         depth: (M, N, P) metres.
+        side_by_side: Whether bodies share pixels without hiding one another, as those of a plane do: opacities then add
+            up to at most 1, the nearer ones first. Composition would take two half-covered pixels where balls touch
+            for three quarters of one.
 
     Returns:
         (M, N + 1, P) weights that sum to 1, background first.
@@ -28,10 +51,18 @@ def visibility(alpha: Tensor, depth: Tensor) -> Tensor:
     for i in range(len(layers)):
         for j in range(i + 1, len(layers)):
             first = (depths[i] <= depths[j]).to(alpha.dtype)
-            left[j] = left[j] * (1 - layers[i] * first)
-            left[i] = left[i] * (1 - layers[j] * (1 - first))
-    seen = torch.stack(left, 1) * alpha
-    background = (1 - alpha).prod(1, keepdim=True)
+            if side_by_side:
+                left[j] = left[j] - layers[i] * first
+                left[i] = left[i] - layers[j] * (1 - first)
+            else:
+                left[j] = left[j] * (1 - layers[i] * first)
+                left[i] = left[i] * (1 - layers[j] * (1 - first))
+    if side_by_side:
+        seen = torch.minimum(torch.stack(left, 1).clamp_min(0), alpha)
+        background = 1 - seen.sum(1, keepdim=True)
+    else:
+        seen = torch.stack(left, 1) * alpha
+        background = (1 - alpha).prod(1, keepdim=True)
     return torch.cat([background, seen], 1)
 
 
