@@ -90,8 +90,6 @@ def predict(
 
 def draw_hint(trajectory: Trajectory, bodies: Bodies, view: View, background: Tensor, shading: str) -> Tensor:
     """(B, 3, T, H, W) in [-1, 1]: the trajectory as colour."""
-    raster = rasterise(
-        trajectory, bodies, view, tau_px=0, shading=shading, background=background, channels=("colour",)
-    )
+    raster = rasterise(trajectory, bodies, view, tau_px=0, shading=shading, background=background, channels=("colour",))
     assert raster.colour is not None
     return raster.colour.movedim(2, 1) * 2 - 1
