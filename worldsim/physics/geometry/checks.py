@@ -7,6 +7,8 @@ from torch import Tensor
 
 from worldsim.physics.bodies import Bodies
 
+_SIZES = {"sphere": 1, "box": 3, "capsule": 2, "ring": 2}  # numbers out of Bodies.size that a kind has
+
 
 def require_finite(field: str, tensor: Tensor) -> None:
     """Refuse NaN and infinity, naming the first place that holds one."""
@@ -50,10 +52,12 @@ def check_bodies(bodies: Bodies, position: Tensor, orientation: Tensor) -> None:
     if batch != 1 and (position.dim() < 3 or position.shape[0] != batch):
         raise ValueError(f"position: must have {batch} worlds in front, as bodies do, got {tuple(position.shape)}")
     require_finite("bodies.size", bodies.size)
-    needed = {"sphere": 1, "box": 3, "capsule": 2, "ring": 2}
+    needed = torch.tensor([_SIZES.get(kind, 0) for kind in bodies.kinds], device=bodies.size.device)
+    empty = (bodies.size <= 0) & (torch.arange(3, device=needed.device) < needed[:, None])
+    if bool(empty.any()):
+        _, i, axis = (int(place) for place in empty.nonzero()[0])
+        got = bodies.size[:, i, axis].min().item()
+        raise ValueError(f"bodies.size[{i}]: must be above 0 for a {bodies.kinds[i]}, got {got:.6g}")
     for i, kind in enumerate(bodies.kinds):
-        sizes = bodies.size[:, i, : needed.get(kind, 0)]
-        if sizes.numel() and bool((sizes <= 0).any()):
-            raise ValueError(f"bodies.size[{i}]: must be above 0 for a {kind}, got {sizes.min().item():.6g}")
         if kind == "polygon":
             require_finite(f"bodies.vertices[{i}]", bodies.vertices[:, i])

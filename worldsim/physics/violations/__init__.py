@@ -19,9 +19,11 @@ from worldsim.physics.violations._rigidity import (
 from worldsim.physics.violations._stillness import stillness
 from worldsim.physics.violations._teleport import teleport
 from worldsim.physics.violations._volume import penetration_volume
+from worldsim.physics.violations.contacts import Contacts
 from worldsim.physics.violations.result import Violation
 
 __all__ = [
+    "Contacts",
     "Step",
     "Violation",
     "dynamics_residual",

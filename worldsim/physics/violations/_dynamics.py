@@ -13,13 +13,12 @@ from worldsim.physics.rotation import conjugate, integrate, logarithm, multiply,
 from worldsim.physics.trajectory import Trajectory
 from worldsim.physics.violations.common import (
     body_table,
-    check,
     dynamic,
-    flying,
     present,
     vector_of,
     within,
 )
+from worldsim.physics.violations.contacts import Contacts
 from worldsim.physics.violations.result import Violation, settle
 
 # Takes instants (..., T', N) as a Trajectory and returns the same instants one dt later.
@@ -35,6 +34,7 @@ def dynamics_residual(
     impacts: Tensor | None = None,
     margin: float = 0.005,
     scale: float = 1e-3,
+    contacts: Contacts | None = None,
 ) -> Violation:
     """Forward defect |x_{t+1} - f(x_t, v_t)| of every body and frame, with v_t from the two frames before.
 
@@ -58,6 +58,7 @@ def dynamics_residual(
         impacts: (..., T, N) flags, True where the body was hit in the interval that ends at the frame.
         margin: Metres within which a body counts as touching, for free flight.
         scale: Of Charbonnier's loss, metres.
+        contacts: Of the same trajectory and bodies, where they are at hand.
 
     Returns:
         Violation in m, one subject a body, entered at the predicted frame.
@@ -65,25 +66,23 @@ def dynamics_residual(
     Raises:
         ValueError: For shapes that do not fit, NaN, fewer than 3 frames, drag below 0 or a scale not above 0.
     """
-    check(trajectory, bodies, frames=3)
+    contacts = Contacts.of(trajectory, bodies, contacts, frames=3)
     if not drag >= 0:
         raise ValueError(f"drag: must be 0 or above, got {drag!r}")
     if not scale > 0:
         raise ValueError(f"scale: must be above 0, got {scale!r}")
     pull = vector_of(gravity, trajectory, "gravity")
-    states = observed_states(trajectory, pull, drag)
-    ahead = free_flight(states, pull, drag) if step is None else step(states)
-    predicted = ahead.position
-    require_finite("step(...).position", predicted)
+    if step is None:
+        predicted = _carried(trajectory, pull, drag)
+    else:
+        predicted = step(observed_states(trajectory, pull, drag)).position
+        require_finite("step(...).position", predicted)
     gap = trajectory.position[..., 2:, :, :] - predicted
     square = gap.square().sum(-1)
     zero = square <= torch.finfo(square.dtype).tiny
     residual = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
     values = torch.cat([torch.zeros_like(trajectory.presence[..., :2, :]), residual], -2)
-    if step is None:
-        known = flying(trajectory, bodies, margin)
-    else:
-        known = within(present(trajectory) & dynamic(bodies, values), 1)
+    known = contacts.flying(margin) if step is None else within(present(trajectory) & dynamic(bodies, values), 1)
     measurable = torch.cat([torch.zeros_like(known[..., :1, :]), known[..., :-1, :]], -2)
     if impacts is not None:
         if impacts.shape != values.shape:
@@ -109,11 +108,23 @@ def flight_basis(drag: float, dt: float) -> tuple[float, float, float]:
 def observed_states(trajectory: Trajectory, gravity: Tensor, drag: float) -> Trajectory:
     """Frames 1 to T - 2 with velocities from differences to the frame before, brought to the instant by the law."""
     now, before = trajectory.frames(1, -1), trajectory.frames(0, -2)
-    phi, psi, left = flight_basis(drag, trajectory.dt)
-    start = (now.position - before.position - psi * gravity) / phi
-    velocity = left * start + phi * gravity
+    velocity = _velocity(trajectory, gravity, drag)
     spin = logarithm(multiply(now.orientation, conjugate(before.orientation))) / trajectory.dt
     return Trajectory(now.position, now.orientation, velocity, spin, now.presence, trajectory.dt)
+
+
+def _velocity(trajectory: Trajectory, gravity: Tensor, drag: float) -> Tensor:
+    """(..., T - 2, N, 3) velocities at frames 1 to T - 2."""
+    phi, psi, left = flight_basis(drag, trajectory.dt)
+    position = trajectory.position
+    start = (position[..., 1:-1, :, :] - position[..., :-2, :, :] - psi * gravity) / phi
+    return left * start + phi * gravity
+
+
+def _carried(trajectory: Trajectory, gravity: Tensor, drag: float) -> Tensor:
+    """(..., T - 2, N, 3) places of frames 2 to T - 1 in free flight from those before: free_flight(observed_states)."""
+    phi, psi, _ = flight_basis(drag, trajectory.dt)
+    return trajectory.position[..., 1:-1, :, :] + phi * _velocity(trajectory, gravity, drag) + psi * gravity
 
 
 def free_flight(trajectory: Trajectory, gravity: Tensor, drag: float) -> Trajectory:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
-from worldsim.physics.violations.common import body_table, check, flying, vector_of
+from worldsim.physics.violations.common import body_table, vector_of
+from worldsim.physics.violations.contacts import Contacts
 from worldsim.physics.violations.result import Violation, settle
 
 
@@ -18,6 +19,7 @@ def gravity_error(
     drag: float = 0.0,
     window: int = 2,
     margin: float = 0.005,
+    contacts: Contacts | None = None,
 ) -> Violation:
     """Difference of the acceleration seen in free flight from the law's.
 
@@ -35,6 +37,7 @@ def gravity_error(
         drag: Linear drag a mass, 1/s.
         window: Frames to both sides.
         margin: Metres within which a body counts as touching.
+        contacts: Of the same trajectory and bodies, where they are at hand.
 
     Returns:
         Violation in m/s^2, one subject a body; measurable where it flies free through the whole window.
@@ -46,7 +49,7 @@ def gravity_error(
         raise ValueError(f"window: must be a whole number from 1, got {window!r}")
     if not drag >= 0:
         raise ValueError(f"drag: must be 0 or above, got {drag!r}")
-    check(trajectory, bodies, frames=2 * window + 1)
+    contacts = Contacts.of(trajectory, bodies, contacts, frames=2 * window + 1)
     pull = vector_of(gravity, trajectory, "gravity")
     time = trajectory.dt * torch.arange(-window, window + 1, dtype=torch.float64)
     fit = torch.linalg.pinv(torch.stack([torch.ones_like(time), time, time.square() / 2], -1))
@@ -63,5 +66,5 @@ def gravity_error(
     size = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
     edge = torch.zeros_like(trajectory.presence[..., :window, :])
     values = torch.cat([edge, size, edge], -2)
-    measurable = flying(trajectory, bodies, margin, window)
+    measurable = contacts.flying(margin, window)
     return settle("gravity", "m/s^2", values, measurable, body_table(bodies.num_bodies, values))

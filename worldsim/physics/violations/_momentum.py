@@ -8,7 +8,8 @@ from torch import Tensor
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
 from worldsim.physics.violations._energy import all_present
-from worldsim.physics.violations.common import check, dynamic, near, per_body, vector_of, world_table
+from worldsim.physics.violations.common import dynamic, per_body, vector_of, world_table
+from worldsim.physics.violations.contacts import Contacts
 from worldsim.physics.violations.result import Violation, settle
 
 
@@ -18,6 +19,7 @@ def momentum_drift(
     gravity: Tensor | tuple[float, float, float] = (0.0, 0.0, -9.81),
     drag: float = 0.0,
     margin: float = 0.005,
+    contacts: Contacts | None = None,
 ) -> Violation:
     """Change of the momentum of all bodies together beyond what gravity and drag give, where contacts are mutual.
 
@@ -34,6 +36,7 @@ def momentum_drift(
         gravity: (3) or (..., 3) m/s^2.
         drag: Linear drag a mass, 1/s.
         margin: Metres within which a body counts as touching a static one.
+        contacts: Of the same trajectory and bodies, where they are at hand.
 
     Returns:
         Violation in N s for the world, entered at the frame that ends the interval.
@@ -41,7 +44,7 @@ def momentum_drift(
     Raises:
         ValueError: For shapes that do not fit, NaN, fewer than 2 frames, drag below 0.
     """
-    check(trajectory, bodies, frames=2)
+    contacts = Contacts.of(trajectory, bodies, contacts, frames=2)
     if not drag >= 0:
         raise ValueError(f"drag: must be 0 or above, got {drag!r}")
     pull = vector_of(gravity, trajectory, "gravity")
@@ -55,7 +58,7 @@ def momentum_drift(
     zero = square <= torch.finfo(square.dtype).tiny
     drift = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
     values = torch.cat([torch.zeros_like(drift[..., :1]), drift], -1)[..., None]
-    held = near(trajectory, bodies, margin, statics_only=True).any(-1, keepdim=True)
+    held = contacts.near(margin, statics_only=True).any(-1, keepdim=True)
     alone = ~(held[..., 1:, :] | held[..., :-1, :])
     measurable = all_present(trajectory, bodies)
     measurable[..., 1:, :] &= alone

@@ -6,13 +6,14 @@ import torch
 from torch.nn.functional import softplus
 
 from worldsim.physics.bodies import Bodies
-from worldsim.physics.geometry import distances
 from worldsim.physics.trajectory import Trajectory
-from worldsim.physics.violations.common import check, present
+from worldsim.physics.violations.contacts import Contacts
 from worldsim.physics.violations.result import Violation, settle
 
 
-def penetration(trajectory: Trajectory, bodies: Bodies, tau: float = 0.01) -> Violation:
+def penetration(
+    trajectory: Trajectory, bodies: Bodies, tau: float = 0.01, contacts: Contacts | None = None
+) -> Violation:
     """Depth of overlap of every pair of bodies of different groups, of which one moves, in each frame.
 
     The depth is the least distance that parts a convex pair; for a ring, how far its tube is pressed in. Engines
@@ -27,6 +28,7 @@ def penetration(trajectory: Trajectory, bodies: Bodies, tau: float = 0.01) -> Vi
         trajectory: (..., T, N).
         bodies: That move.
         tau: Width of the energy's corner, metres.
+        contacts: Of the same trajectory and bodies, where they are at hand.
 
     Returns:
         Violation in m, one subject a pair; measurable where both bodies exist.
@@ -36,10 +38,8 @@ def penetration(trajectory: Trajectory, bodies: Bodies, tau: float = 0.01) -> Vi
     """
     if not tau > 0:
         raise ValueError(f"tau: must be above 0, got {tau!r}")
-    check(trajectory, bodies)
-    measured = distances(bodies, trajectory.position, trajectory.orientation, check=False)
-    exists = present(trajectory)
-    both = exists[..., measured.pairs[:, 0]] & exists[..., measured.pairs[:, 1]]
+    contacts = Contacts.of(trajectory, bodies, contacts)
+    measured, both = contacts.distances, contacts.both
     pushed = torch.where(both, softplus(-measured.distance / tau).square(), 0.0)
     energy = pushed.sum(-1).mean(-1)
     return settle("penetration", "m", (-measured.distance).clamp_min(0), both, measured.pairs, energy)

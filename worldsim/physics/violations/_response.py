@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 
 from worldsim.physics.bodies import Bodies
-from worldsim.physics.geometry import distances
 from worldsim.physics.trajectory import Trajectory
 from worldsim.physics.violations._dynamics import flight_basis
-from worldsim.physics.violations.common import body_table, check, flying, present, vector_of
+from worldsim.physics.violations.common import body_table, vector_of
+from worldsim.physics.violations.contacts import Contacts
 from worldsim.physics.violations.result import Violation, settle
 
 
-def unanswered_contact(trajectory: Trajectory, bodies: Bodies, margin: float = 0.005) -> Violation:
+def unanswered_contact(
+    trajectory: Trajectory, bodies: Bodies, margin: float = 0.005, contacts: Contacts | None = None
+) -> Violation:
     """Speed at which a pair that touches goes on into itself.
 
     Of a pair at a signed distance d of at most `margin`, the law wants d not to fall below -margin any further
@@ -28,6 +30,7 @@ def unanswered_contact(trajectory: Trajectory, bodies: Bodies, margin: float = 0
         trajectory: (..., T, N), T of 2 or more; positions, orientations and presence are read.
         bodies: That move.
         margin: Metres of depth that a reader or an engine leaves at rest.
+        contacts: Of the same trajectory and bodies, where they are at hand.
 
     Returns:
         Violation in m/s, one subject a pair, entered at the frame that ends the interval; measurable where the pair
@@ -36,14 +39,12 @@ def unanswered_contact(trajectory: Trajectory, bodies: Bodies, margin: float = 0
     Raises:
         ValueError: For shapes that do not fit, NaN, one frame only, or a margin below 0.
     """
-    check(trajectory, bodies, frames=2)
+    contacts = Contacts.of(trajectory, bodies, contacts, frames=2)
     _check_margin(margin)
-    measured = distances(bodies, trajectory.position, trajectory.orientation, check=False)
+    measured, both = contacts.distances, contacts.both
     now = measured.distance
     fall = (now[..., :-1, :].clamp_max(-margin) - now[..., 1:, :]).clamp_min(0) / trajectory.dt
     fall = torch.where(now[..., 1:, :] < -margin, fall, 0.0)
-    exists = present(trajectory)
-    both = exists[..., measured.pairs[:, 0]] & exists[..., measured.pairs[:, 1]]
     known = both[..., 1:, :] & both[..., :-1, :] & (now[..., :-1, :] <= margin)
     return settle("unanswered_contact", "m/s", _late(fall, now), _late(known, both), measured.pairs)
 
@@ -55,6 +56,7 @@ def uncaused_response(
     drag: float = 0.0,
     margin: float = 0.005,
     window: int = 1,
+    contacts: Contacts | None = None,
 ) -> Violation:
     """Change of a body's velocity that nothing gave it: neither gravity, nor drag, nor a contact.
 
@@ -72,6 +74,7 @@ def uncaused_response(
         drag: Linear drag a mass, 1/s.
         margin: Metres within which a body counts as touching.
         window: Intervals on both sides over which velocities are fitted.
+        contacts: Of the same trajectory and bodies, where they are at hand.
 
     Returns:
         Violation in m/s, one subject a body, entered at the frame at which the velocity changes; measurable where the
@@ -86,7 +89,7 @@ def uncaused_response(
         raise ValueError(f"window: must be a whole number from 1, got {window!r}")
     if not drag >= 0:
         raise ValueError(f"drag: must be 0 or above, got {drag!r}")
-    check(trajectory, bodies, frames=2 * window + 1)
+    contacts = Contacts.of(trajectory, bodies, contacts, frames=2 * window + 1)
     pull = vector_of(gravity, trajectory, "gravity")
     steps = trajectory.position.diff(dim=-3) / trajectory.dt
     count = trajectory.num_frames - window
@@ -101,7 +104,7 @@ def uncaused_response(
     size = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
     edge = torch.zeros_like(trajectory.presence[..., :window, :])
     values = torch.cat([edge, size, edge], -2)
-    measurable = flying(trajectory, bodies, margin, window)
+    measurable = contacts.flying(margin, window)
     return settle("uncaused_response", "m/s", values, measurable, body_table(bodies.num_bodies, values))
 
 

@@ -1,4 +1,4 @@
-"""What several laws share: checks, who is where, and in which frames a body flies free."""
+"""What several laws share: checks, tables of who is judged, and flags over time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from worldsim.physics.bodies import Bodies
-from worldsim.physics.geometry import distances
 from worldsim.physics.geometry.checks import check_bodies, require_finite
 from worldsim.physics.trajectory import Trajectory
 
@@ -62,55 +61,6 @@ def present(trajectory: Trajectory) -> Tensor:
     return trajectory.presence > 0.5
 
 
-@torch.no_grad()
-def near(trajectory: Trajectory, bodies: Bodies, margin: float, statics_only: bool = False) -> Tensor:
-    """Whether a body may have touched another in the interval that ends at a frame, or in the one that begins there.
-
-    A pair may touch between two frames if it is no farther apart at one of them than it moves, against each other,
-    in the longer of that interval and its neighbours.
-
-    Args:
-        trajectory: Of the bodies.
-        bodies: That move.
-        margin: Metres within which bodies count as touching anyway.
-        statics_only: Whether only contacts with static bodies count.
-
-    Returns:
-        (..., T, N) flags.
-    """
-    measured = distances(bodies, trajectory.position, trajectory.orientation, check=False)
-    table = measured.pairs
-    flags = torch.zeros_like(trajectory.presence, dtype=torch.bool)
-    if table.shape[0] == 0:
-        return flags
-    relative = trajectory.position[..., table[:, 1], :] - trajectory.position[..., table[:, 0], :]
-    reach = torch.zeros_like(measured.distance)
-    if trajectory.num_frames > 1:
-        moved = (relative[..., 1:, :, :] - relative[..., :-1, :, :]).norm(dim=-1)
-        for shift in (-1, 0, 1, 2):
-            frames = torch.arange(trajectory.num_frames, device=moved.device) - shift
-            frames = frames.clamp(0, trajectory.num_frames - 2)
-            reach = torch.maximum(reach, moved[..., frames, :])
-    close = measured.distance < margin + reach
-    exists = present(trajectory)
-    close = close & exists[..., table[:, 0]] & exists[..., table[:, 1]]
-    if statics_only:
-        moving = dynamic(bodies, close)
-        close = close & ~(moving[table[:, 0]] & moving[table[:, 1]])
-    for side in (0, 1):
-        for column in range(table.shape[0]):
-            flags[..., table[column, side]] |= close[..., column]
-    return flags
-
-
-@torch.no_grad()
-def flying(trajectory: Trajectory, bodies: Bodies, margin: float, window: int = 1) -> Tensor:
-    """(..., T, N) whether a dynamic body exists and touches nothing within `window` frames to both sides."""
-    free = ~near(trajectory, bodies, margin) & present(trajectory) & dynamic(bodies, trajectory.position)
-    free = free & (per_group_size(bodies, free) == 1)
-    return within(free, window)
-
-
 def within(flags: Tensor, window: int) -> Tensor:
     """(..., T, K) whether flags (..., T, K) hold in all frames within `window` to both sides; False near the ends."""
     result = flags.clone()
@@ -121,8 +71,3 @@ def within(flags: Tensor, window: int) -> Tensor:
     result[..., :window, :] = False
     result[..., frames - window :, :] = False
     return result
-
-
-def per_group_size(bodies: Bodies, like: Tensor) -> Tensor:
-    """(N) how many bodies the group of each body has: links of a group push each other, and never fly free."""
-    return torch.tensor([bodies.groups.count(group) for group in bodies.groups], device=like.device)
