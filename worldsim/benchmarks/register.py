@@ -246,8 +246,9 @@ def _steady_depth(centre: Floats, spread: Floats, measured: Flags, pieces: Ints,
         alike = len(inside) / min(len(inside), 1 + way[inside].sum() / 0.5)
         columns[inside] *= np.sqrt(alike)
     better = np.minimum(np.linalg.norm(columns @ inverse, axis=-1), along)
-    swap = (better**2 - along**2)[:, None, None] * (ahead[:, :, None] * ahead[:, None, :])
-    return ahead * steady[:, None], spread + swap
+    # Both factors shrink, so that the errors' covariance stays one: a share of them is common to both directions.
+    shrink = np.eye(3) + (better / along - 1)[:, None, None] * (ahead[:, :, None] * ahead[:, None, :])
+    return ahead * steady[:, None], shrink @ spread @ shrink
 
 
 def _continuous(frames: int, pieces: Ints, known: Ints) -> Floats:
