@@ -120,4 +120,5 @@ class Contacts:
         free = ~self.near(margin) & present(self.trajectory) & dynamic(self.bodies, self.trajectory.position)
         groups = self.bodies.groups
         alone = torch.tensor([groups.count(group) == 1 for group in groups], device=free.device)
-        return within(free & alone, window)
+        flags: Tensor = free & alone
+        return within(flags, window)
