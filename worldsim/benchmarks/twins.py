@@ -28,9 +28,9 @@ from worldsim.benchmarks.twin_frames import (
 from worldsim.benchmarks.twin_pictures import recoloured, stretched
 from worldsim.engines import Rollout, get_engine
 from worldsim.engines.rollout import Contacts, UInt8
+from worldsim.physics import violations
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
-from worldsim.physics.violations import Contacts
 from worldsim.scene import Sphere
 
 Edited = tuple[Tensor, Tensor]  # positions (T, N, 3) and presence (T, N)
@@ -277,12 +277,12 @@ def _kick(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength
     """
     r = rollout.scene.bodies[k].shape.thickness
     bodies, base = Bodies.from_scenes([rollout.scene], dtype=position.dtype), rollout.trajectory
-    aloft = Contacts(base, bodies).flying(0.1 * r, AROUND)[:, k]
+    aloft = violations.Contacts(base, bodies).flying(0.1 * r, AROUND)[:, k]
     for onset in (t for t in onsets(rollout, k) if aloft[t]):
         time = (torch.arange(len(position), dtype=position.dtype) - onset).clamp_min(0) * base.dt
         kicked = position.clone()
         kicked[:, k] += strength * r * time[:, None] * _sideways(rollout, position[onset, k])
-        if Contacts(dataclasses.replace(base, position=kicked), bodies).flying(0.1 * r, AROUND)[onset, k]:
+        if violations.Contacts(dataclasses.replace(base, position=kicked), bodies).flying(0.1 * r, AROUND)[onset, k]:
             return kicked, presence
     raise NotApplicable("kind: the body is not in full view and in mid air for long enough")
 
