@@ -1,6 +1,9 @@
-"""Train the causal autoencoder on small clips, and print compression and PSNR on clips not seen.
+"""Train the causal autoencoder on small clips, print compression and PSNR on clips not seen, save it for WorldModel.
 
-python experiments/tokenizer/train.py DATA OUT [--steps 600] [--resume]; DATA as made by experiments/violations/data.py
+python experiments/tokenizer/train.py DATA OUT [--steps 600] [--role val|test] [--resume]
+
+DATA is as experiments/violations/data.py makes it. OUT is then a folder for VideoAutoencoder.load and for
+worldsim train tokenizer=OUT. Latents are calibrated on training clips alone.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from worldsim.models.tokenizer import AutoencoderConfig, VideoAutoencoder
 from worldsim.training import TrainConfig, Trainer, checkpoints, load_checkpoint, step_generator
 
 FRAMES, BATCH = 17, 8
+CALIBRATION_BATCHES = 40
 
 
 def videos(folder: Path, ending: str) -> list[Tensor]:
@@ -65,7 +69,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--clips", type=int, default=50, help="of each test set")
+    parser.add_argument("--clips", type=int, default=50, help="of each set that is measured")
+    parser.add_argument("--role", choices=("val", "test"), default="test", help="of the clips that are measured")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
@@ -79,6 +84,9 @@ def main() -> None:
     tensors, _ = load_checkpoint(checkpoints(arguments.out)[-1])
     model.load_state_dict(tensors["average"])
     model.eval()
+    # Steps beyond those of the run: batches that it may have seen, but in none of its order.
+    later = range(arguments.steps, arguments.steps + CALIBRATION_BATCHES)
+    model.calibrate(batch_of(sets, arguments.seed, step) for step in later)
     result = {
         "compression": model.compression,
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -86,10 +94,11 @@ def main() -> None:
         "minutes": round((time.monotonic() - began) / 60, 1),
         "hardware": f"{platform.machine()}, {arguments.threads} thread",
         **{
-            split: decibels(model, videos(arguments.data, f"_{split}_test"), arguments.clips) for split in ("id", "ood")
+            split: decibels(model, videos(arguments.data, f"_{split}_{arguments.role}"), arguments.clips)
+            for split in ("id", "ood")
         },
     }
-    (arguments.out / "result.json").write_text(json.dumps(result, indent=1))
+    model.save(arguments.out, result)
     print(json.dumps(result, indent=1))
 
 

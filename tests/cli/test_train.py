@@ -84,7 +84,10 @@ def test_data_that_does_not_fit_is_refused(capsys, rollouts, tmp_path, toy_video
         ([data, f"videos={clips}"], "data, videos: must be given, one of them"),
         ([data, "model.fps=24"], "model.fps: must be 10 as"),
         ([data, "model.clip_frames=20"], "model.clip_frames: must be at most the 18 frames of"),
-        ([data, "model.clip_frames=15"], "clip_frames: must be a multiple of the tubelet's 2 frames above the longest"),
+        (
+            [data, "model.clip_frames=15"],
+            "clip_frames: must be among multiples of the tubelet's 2 frames, above the longest",
+        ),
         ([data, "model.context_lengths=[3]"], "must be multiples of the tubelet's 2 frames, got 3"),
         ([data, "model.dit.patch=[2,5,5]"], "video.height: must be a multiple of 5, got 32 = 6 x 5 + 2"),
         ([data, "batch_size=0"], "batch_size: must be 1 or more, got 0"),
@@ -98,7 +101,7 @@ def test_data_that_does_not_fit_is_refused(capsys, rollouts, tmp_path, toy_video
         assert code == 2, said
         assert said in err
     code, _, err = run(capsys, "+experiment=smok", data)
-    assert "experiment: must be one of phyworld, smoke, violations, got 'smok'" in err
+    assert "experiment: must be one of latent, phyworld, smoke, violations, got 'smok'" in err
     code, _, err = run(capsys, "start=nothing", data)
     assert "model: must be a folder made by save_pretrained" in err
     code, _, err = run(capsys, data, "model.dit.wdth=3")

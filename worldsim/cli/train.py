@@ -22,6 +22,7 @@ from worldsim.data.clip import Clip, to_uint8
 from worldsim.data.files import write_bytes
 from worldsim.models import ModelCard, VideoDiT, WorldModel, WorldModelConfig, export
 from worldsim.models.pretrained import CONFIG
+from worldsim.models.tokenizer import VideoAutoencoder
 from worldsim.scene import from_dict
 from worldsim.training import TrainConfig, Trainer, checkpoints
 from worldsim.training.batches import RolloutBatches, VideoBatches
@@ -37,6 +38,7 @@ class Config(TrainConfig):
         videos: Folder of MP4s in place of data: the state terms are off, only the diffusion loss applies.
         start: Checkpoint to go on from, a shipped name or a folder: fine-tuning.
         batch_size: Videos a batch and process.
+        tokenizer: Folder of a trained autoencoder, for model.tokenizer=autoencoder.
         plain: Train the plain twin: the same network and Setup tokens, every lever off.
         model: The model and its levers, as model.consistency=0.1 or model.dit.width=192; an experiment sets them.
         samples: Sample videos on TensorBoard at each checkpoint.
@@ -49,6 +51,7 @@ class Config(TrainConfig):
     videos: str | None = field(default=None, metadata={"path": True})
     start: str | None = field(default=None, metadata={"path": True})
     batch_size: int = 16
+    tokenizer: str | None = field(default=None, metadata={"path": True})
     plain: bool = False
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
     samples: int = 2
@@ -67,11 +70,14 @@ EXAMPLES = (
     "worldsim train +experiment=phyworld data=[data/uniform,data/parabola,data/collision] max_minutes=60",
     "worldsim train +experiment=phyworld data=[data/uniform,data/parabola,data/collision] plain=true out=outputs/plain",
     "worldsim train +experiment=violations data=data/balls model.consistency=0 resume=true",
+    "worldsim train +experiment=latent data=data/balls tokenizer=outputs/tokenizer",
     "worldsim train start=phyworld-small videos=clips learning_rate=1e-4 steps=200 export=outputs/mine",
 )
 POSITIONAL: tuple[str, ...] = ()
 CHOICES: dict[str, tuple[str, ...]] = {}
 GROUPS = ("experiment",)
+# Beside the model's settings and the data, what a resumed run must have in common with its beginning.
+FACTS = ("videos", "start", "batch_size", "tokenizer")
 
 
 def plain_twin(config: WorldModelConfig) -> WorldModelConfig:
@@ -85,10 +91,13 @@ def run(config: Config) -> None:
         raise UsageError("data, videos: must be given, one of them, as data=DIR or videos=DIR")
     torch.manual_seed(config.seed)
     if config.start is None:
-        model = WorldModel(plain_twin(config.model) if config.plain else config.model)
+        tokenizer = None if config.tokenizer is None else VideoAutoencoder.load(Path(config.tokenizer))
+        model = WorldModel(plain_twin(config.model) if config.plain else config.model, tokenizer=tokenizer)
     else:
-        if config.model != WorldModelConfig() or config.plain:
-            raise UsageError("start: must stand without model settings and plain, the checkpoint brings its own")
+        if config.model != WorldModelConfig() or config.plain or config.tokenizer is not None:
+            raise UsageError(
+                "start: must stand without model settings, plain and tokenizer, the checkpoint brings its own"
+            )
         model = WorldModel.from_pretrained(config.start).train()
     batches: RolloutBatches | VideoBatches
     if config.videos is not None:
@@ -96,13 +105,14 @@ def run(config: Config) -> None:
     else:
         batches = RolloutBatches(config.data, model.config, config.batch_size, config.seed)
     out, console = Path(config.out), Console(soft_wrap=True)
-    facts = {"data": list(config.data), "videos": config.videos, "start": config.start, "batch_size": config.batch_size}
+    facts = {"data": list(config.data), **{name: getattr(config, name) for name in FACTS}}
     if config.resume:
         _same(out, model.config, facts)
     trainer_config = TrainConfig(**{f.name: getattr(config, f.name) for f in dataclasses.fields(TrainConfig)})
     seen = batches(0)
+    latent = model.encode(seen.video[:1])
     if isinstance(model.denoiser, VideoDiT):
-        model.denoiser.grid(tuple(seen.video.shape))  # refuses sizes that tubelets do not divide, before a run begins
+        model.denoiser.grid(tuple(latent.shape))  # refuses sizes that tubelets do not divide, before a run begins
 
     def callback(trainer: Trainer, step: int) -> None:
         _show(trainer, seen, config.samples)

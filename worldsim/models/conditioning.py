@@ -23,10 +23,11 @@ class Conditioning:
 
     Attributes:
         setup: (B, S, F) Setup tokens, one for the world and one a body.
-        hint: (B, C, T, H, W) the prior's rasterised roll-out in [-1, 1].
+        hint: (B, C, T, H, W) the prior's rasterised roll-out, in [-1, 1] or as a latent.
         hint_given: (B,) 1 where the hint is to be used; a dropped hint is zeroed and told so.
         text: (B, W, F) tokens of the text, zero after its end.
-        actions: (B, T, A) ctrl held over the frame interval that ends at each frame; the first frame's are zero.
+        actions: (B, T, A) ctrl held over the frame interval that ends at each frame; the first frame's are zero. Those
+            of the frames of a latent frame stand side by side.
     """
 
     setup: Tensor | None = None

@@ -6,8 +6,11 @@ import dataclasses
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from worldsim.models.tokenizer import AutoencoderConfig, Packing, PixelTokenizer, VideoAutoencoder
+
 ATTENTION = ("full", "factorised")
 READOUTS = ("colour", "learned")
+TOKENIZERS = ("pixel", "autoencoder")
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,13 @@ class WorldModelConfig:
     """A paired model.
 
     Attributes:
-        dit: Of the denoiser.
-        context_lengths: Numbers of context frames that the model is trained for, multiples of the tubelet's frames.
+        dit: Of the denoiser; behind an autoencoder its channels are those of the latent, its patch counts latent frames
+            and places, and its action_width is that of the actions of a latent frame, 4 times that of one.
+        tokenizer: What the denoiser works on: "pixel", or the latents of an "autoencoder", a VideoAutoencoder whose
+            weights are trained beforehand and stay as they are.
+        autoencoder: Its shape.
+        context_lengths: Numbers of context frames that the model is trained for: multiples of the tubelet's frames, or
+            4n + 1 behind an autoencoder whose latent frames are one a tubelet.
         clip_frames: Longest clip that one pass makes, context included; longer videos are made chunk by chunk.
         fps: Frames a second.
         readout: What turns pixels into states: "colour" for flat planar worlds, or "learned" for lit scenes, a
@@ -106,6 +114,8 @@ class WorldModelConfig:
     """
 
     dit: DiTConfig = field(default_factory=DiTConfig)
+    tokenizer: str = "pixel"
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     context_lengths: tuple[int, ...] = (4,)
     clip_frames: int = 16
     fps: float = 10.0
@@ -124,17 +134,19 @@ class WorldModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context_lengths", tuple(self.context_lengths))
+        if self.tokenizer not in TOKENIZERS:
+            raise ValueError(f"world_model.tokenizer: must be one of {', '.join(TOKENIZERS)}, got {self.tokenizer!r}")
+        packing = self.packing
         for length in self.context_lengths:
-            if length < 0 or length % self.dit.patch[0]:
-                raise ValueError(
-                    f"world_model.context_lengths: must be multiples of the tubelet's {self.dit.patch[0]} frames, "
-                    f"got {length}"
-                )
-        if self.clip_frames % self.dit.patch[0] or self.clip_frames <= max(self.context_lengths):
+            if not packing.fits(length):
+                raise ValueError(f"world_model.context_lengths: must be {packing.rule}, got {length}")
+        longest = max(self.context_lengths)
+        if not packing.fits(self.clip_frames) or self.clip_frames <= longest:
             raise ValueError(
-                f"world_model.clip_frames: must be a multiple of the tubelet's {self.dit.patch[0]} frames above the "
-                f"longest context, {max(self.context_lengths)}, got {self.clip_frames}"
+                f"world_model.clip_frames: must be among {packing.rule}, above the longest context, {longest}, "
+                f"got {self.clip_frames}"
             )
+        self._check_channels()
         if self.readout not in READOUTS:
             raise ValueError(f"world_model.readout: must be one of {', '.join(READOUTS)}, got {self.readout!r}")
         if self.hint and not self.dit.hint_channels:
@@ -145,6 +157,30 @@ class WorldModelConfig:
                 f"got {self.state}"
             )
 
+    @property
+    def packing(self) -> Packing:
+        """How video frames become tubelets of the denoiser."""
+        if self.tokenizer == "autoencoder":
+            return Packing(VideoAutoencoder.time, alone=True, tubelet=self.dit.patch[0])
+        return Packing(tubelet=self.dit.patch[0])
+
+    def _check_channels(self) -> None:
+        latent = self.tokenizer == "autoencoder"
+        if not latent and self.autoencoder != AutoencoderConfig():
+            raise ValueError("world_model.autoencoder: must be left as it is where tokenizer is 'pixel'")
+        wanted = self.autoencoder.latent if latent else PixelTokenizer.channels
+        of = "channels of the autoencoder's latent" if latent else "colours of a pixel"
+        for name, allowed in (("channels", (wanted,)), ("hint_channels", (0, wanted))):
+            found = getattr(self.dit, name)
+            if found not in allowed:
+                told = " or ".join(map(str, allowed))
+                raise ValueError(f"world_model.dit.{name}: must be {told}, for the {wanted} {of}, got {found}")
+        if self.dit.action_width % self.packing.time:
+            raise ValueError(
+                f"world_model.dit.action_width: must be a multiple of a latent frame's {self.packing.time} frames, "
+                f"got {self.dit.action_width}"
+            )
+
 
 def config_from_dict(data: dict[str, Any]) -> WorldModelConfig:
     """A WorldModelConfig from plain JSON values, refusing unknown fields."""
@@ -152,8 +188,11 @@ def config_from_dict(data: dict[str, Any]) -> WorldModelConfig:
     for name in data:
         if name not in known:
             raise ValueError(f"world_model.{name}: must be one of {', '.join(sorted(known))}")
-    dit = {f.name for f in dataclasses.fields(DiTConfig)}
-    for name in data.get("dit", {}):
-        if name not in dit:
-            raise ValueError(f"dit.{name}: must be one of {', '.join(sorted(dit))}")
-    return WorldModelConfig(**{**data, "dit": DiTConfig(**data.get("dit", {}))})
+    parts: dict[str, Any] = {}
+    for part, kind in (("dit", DiTConfig), ("autoencoder", AutoencoderConfig)):
+        names = {f.name for f in dataclasses.fields(kind)}
+        for name in data.get(part, {}):
+            if name not in names:
+                raise ValueError(f"{part}.{name}: must be one of {', '.join(sorted(names))}")
+        parts[part] = kind(**data.get(part, {}))
+    return WorldModelConfig(**{**data, **parts})

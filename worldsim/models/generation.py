@@ -122,9 +122,9 @@ def _chunk(
     texts: Sequence[str] | None,
     actions: Tensor | None,
 ) -> Generation:
-    known, tubelet = context.shape[2], model.config.dit.patch[0]
+    known, packing = context.shape[2], model.config.packing
     total = known + num_frames
-    padded = total + -total % tubelet
+    padded = packing.pad(total)
     foreseen = None
     if world is not None and known and (model.config.hint or sampling.guidance is not None):
         foreseen = model.foresee(world, context, padded, law=sampling.law, start=start)
@@ -136,7 +136,7 @@ def _chunk(
     if sampling.guidance is not None and known:
         if world is None or foreseen is None:
             raise ValueError("guidance: needs a Setup, and context frames from which the prior's start is read")
-        hooks.append(steer(sampling.guidance, model.readout, world, foreseen, known, model.prior))
+        hooks.append(steer(sampling.guidance, model.readout, world, foreseen, known, model.prior, model.tokenizer))
     training = model.training
     model.eval()
     denoise = classifier_free(
@@ -144,17 +144,18 @@ def _chunk(
         lambda z, t: model.denoiser(z, t, condition.without_text()),
         sampling.text_scale,
     )
-    video = sample(
+    latent = sample(
         denoise,
-        context,
-        padded,
-        tubelet=tubelet,
+        model.encode(context),
+        packing.latents(padded),
+        tubelet=packing.tubelet,
         steps=sampling.steps,
         solver=sampling.solver,
         hooks=hooks,
         generator=generator,
     )
     model.train(training)
-    video = video[:, :, :total].clamp(-1, 1)
+    shown = model.tokenizer.decode(latent)
+    video = torch.cat([context, shown[:, :, known:total]], dim=2).clamp(-1, 1)
     prior = None if foreseen is None else foreseen.frames(0, total)
     return Generation(video, known, model.read(video, world), prior)

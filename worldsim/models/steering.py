@@ -10,6 +10,7 @@ from torch import Tensor
 from worldsim.diffusion import Hook, energy_guidance
 from worldsim.models.losses import consistency_energies
 from worldsim.models.pairing import draw_hint
+from worldsim.models.tokenizer import Tokenizer
 from worldsim.models.world import World
 from worldsim.physics import PhysicsPrior, project
 from worldsim.physics.trajectory import Trajectory
@@ -25,7 +26,8 @@ class Guidance:
     Attributes:
         kind: "energy" goes down the gradient of the consistency energies; "project" replaces the read trajectory by the
             nearest one that the prior can make, and moves the picture with it.
-        step: Of "energy": largest root-mean-square change of a pixel an iteration, of a range of [-1, 1].
+        step: Of "energy": largest root-mean-square change an iteration, of pixels in [-1, 1] or of latents of unit
+            variance.
         iterations: Of "energy": gradient steps an evaluation.
         t_max: Noise time above which nothing is done.
     """
@@ -47,7 +49,13 @@ class Guidance:
 
 
 def steer(
-    guidance: Guidance, readout: Readout, world: World, foreseen: Trajectory, known: int, prior: PhysicsPrior
+    guidance: Guidance,
+    readout: Readout,
+    world: World,
+    foreseen: Trajectory,
+    known: int,
+    prior: PhysicsPrior,
+    tokenizer: Tokenizer,
 ) -> Hook:
     """The hook that a sampler calls with each clean estimate.
 
@@ -58,13 +66,15 @@ def steer(
         foreseen: (B, T, N) the prior's trajectory.
         known: Context frames.
         prior: Its configuration is that of the projection.
+        tokenizer: Of what is sampled; states are read from what it decodes.
     """
 
     def read(video: Tensor) -> Reading:
         return readout(video, world.bodies, world.view, world.background, world.fixed)
 
-    def energy(video: Tensor) -> Tensor:
-        return torch.stack(list(consistency_energies(read(video), foreseen, world.bodies, known).values())).sum(0)
+    def energy(x: Tensor) -> Tensor:
+        reading = read(tokenizer.decode(x))
+        return torch.stack(list(consistency_energies(reading, foreseen, world.bodies, known).values())).sum(0)
 
     def picture(trajectory: Trajectory) -> Tensor:
         return draw_hint(trajectory, world.bodies, world.view, world.background, world.setups[0].shading)
@@ -73,10 +83,13 @@ def steer(
     def projection(x: Tensor, now: float) -> Tensor:
         if now > guidance.t_max:
             return x
-        found = read(x).trajectory
+        video = tokenizer.decode(x)
+        found = read(video).trajectory
         nearest = project(found, world.bodies, law=world.law, prior=prior)
-        # What the bodies look like in place stays the model's; only the difference that the motion makes is added.
-        return x + picture(nearest) - picture(found)
+        # What the bodies look like in place stays the model's; only the difference that the motion makes is added, and
+        # in latents only the difference of the two, so that what an autoencoder loses is not lost at every step.
+        moved = video + picture(nearest) - picture(found)
+        return x + tokenizer.encode(moved) - tokenizer.encode(video)
 
     if guidance.kind == "energy":
         return energy_guidance(energy, guidance.step, guidance.t_max, guidance.iterations)

@@ -27,6 +27,7 @@ from worldsim.models.losses import consistency_terms
 from worldsim.models.pairing import draw_hint, fit_start, keep_where_seen, predict
 from worldsim.models.state_head import StateHead, picture_states, state_loss
 from worldsim.models.text import GrammarEncoder
+from worldsim.models.tokenizer import PixelTokenizer, Tokenizer, VideoAutoencoder
 from worldsim.models.world import World
 from worldsim.physics import LawParameters, PhysicsPrior, PriorConfig
 from worldsim.physics.trajectory import Trajectory
@@ -40,11 +41,26 @@ if TYPE_CHECKING:
 
 
 class WorldModel(nn.Module):
-    """Denoiser, prior and readout. The denoiser is a VideoDiT unless another one that meets its protocol is given."""
+    """Tokenizer, denoiser, prior and readout.
 
-    def __init__(self, config: WorldModelConfig, denoiser: nn.Module | None = None) -> None:
+    The denoiser is a VideoDiT unless another one that meets its protocol is given. Of a config with an autoencoder, the
+    trained one is given as `tokenizer`, or comes with the weights of a checkpoint; it is frozen.
+
+    Raises:
+        ValueError: Where a tokenizer is given that is not the config's.
+    """
+
+    def __init__(
+        self, config: WorldModelConfig, denoiser: nn.Module | None = None, tokenizer: VideoAutoencoder | None = None
+    ) -> None:
         super().__init__()
         self.config = config
+        self.tokenizer: Tokenizer = PixelTokenizer()
+        if config.tokenizer == "autoencoder":
+            self.tokenizer = (tokenizer or VideoAutoencoder(config.autoencoder)).requires_grad_(False)
+        if tokenizer is not None and (tokenizer is not self.tokenizer or tokenizer.config != config.autoencoder):
+            told = config.autoencoder if config.tokenizer == "autoencoder" else "left out, as its config says 'pixel'"
+            raise ValueError(f"tokenizer: must be {told}, got {tokenizer.config}")
         self.denoiser = denoiser if denoiser is not None else VideoDiT(config.dit)
         self.prior = PhysicsPrior(config=PriorConfig(max_step=config.max_step))
         self.readout: Readout = ColourReadout(1 / config.fps)
@@ -60,7 +76,7 @@ class WorldModel(nn.Module):
                     "world_model.state: must be 0 for a denoiser without run(), which gives features, "
                     f"got {config.state}"
                 )
-            self.state_head = StateHead(config.dit.width, config.dit.patch[0])
+            self.state_head = StateHead(config.dit.width, config.packing.time * config.packing.tubelet)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
@@ -80,13 +96,32 @@ class WorldModel(nn.Module):
         name = "run" if hasattr(self.denoiser, "run") else "forward"
         setattr(self.denoiser, name, torch.compile(getattr(self.denoiser, name), *args, **options))
 
+    def encode(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) video in [-1, 1] as the (B, C, T', H', W') latent that the denoiser works on; T may be 0.
+
+        Raises:
+            ValueError: For an autoencoder that was never trained, or sizes that do not fit it.
+        """
+        tokenizer = self.tokenizer
+        if isinstance(tokenizer, VideoAutoencoder) and not tokenizer.trained:
+            raise ValueError(
+                "tokenizer: must have trained weights, see experiments/tokenizer, got those of a new network"
+            )
+        if not video.shape[2]:
+            height, width = (size // tokenizer.space for size in video.shape[3:])
+            return video.new_zeros(video.shape[0], tokenizer.channels, 0, height, width)
+        return tokenizer.encode(video)
+
     def loss(self, clip: Clip, generator: torch.Generator) -> dict[str, Tensor]:
         """Named scalar terms of a clip whose num_context is one of the config's context lengths.
 
         A clip of videos alone, without Setups, has the diffusion term only.
         """
-        known, tubelet = self._check_context(clip.num_context), self.config.dit.patch[0]
+        known, packing = self._check_context(clip.num_context), self.config.packing
         x = clip.video
+        with torch.no_grad():
+            latent = self.encode(x)
+        held = packing.latents(known)
         world = World.of(clip.setups, x.device) if clip.setups else None
         foreseen = None
         if world is not None and known and (self.config.hint or self.config.consistency > 0):
@@ -96,29 +131,29 @@ class WorldModel(nn.Module):
         if self.config.dit.action_width:
             actions = functional.pad(clip.actions, (0, 0, 1, 0))  # what leads to the first frame is not known
         condition = self.condition(world, foreseen, generator, texts, actions)
-        latent = clip.num_frames // tubelet
         t = sample_times(
             x.shape[0],
-            latent,
-            known // tubelet,
+            latent.shape[2] // packing.tubelet,
+            held // packing.tubelet,
             mean=self.config.time_mean,
             std=self.config.time_std,
             context_noise=self.config.context_noise,
             generator=generator,
             device=x.device,
         )
-        noise = torch.randn(x.shape, generator=generator).to(x)
-        z, passed = add_noise(x, noise, t), None
+        noise = torch.randn(latent.shape, generator=generator).to(x)
+        z, passed = add_noise(latent, noise, t), None
         if self.state_head is None or world is None:
             estimate = self.denoiser(z, t, condition)
         else:
             passed = self.denoiser.run(z, t, condition)  # type: ignore[operator]
             estimate = passed.video
-        time = expand_time(t, x)[:, :, known:]
-        error = (estimate - x)[:, :, known:] / time.clamp_min(MIN_TIME)
+        time = expand_time(t, latent)[:, :, held:]
+        error = (estimate - latent)[:, :, held:] / time.clamp_min(MIN_TIME)
         terms = {"diffusion": error.square().mean()}
         if self.config.consistency > 0 and world is not None and foreseen is not None:
-            video = torch.cat([x[:, :, :known], estimate[:, :, known:]], dim=2)
+            shown = self.tokenizer.decode(torch.cat([latent[:, :, :held], estimate[:, :, held:]], dim=2))
+            video = torch.cat([x[:, :, :known], shown[:, :, known:]], dim=2)
             reading = self.readout(video, world.bodies, world.view, world.background, world.fixed)
             named = consistency_terms(reading, foreseen, world.bodies, known, t[:, -1], self.config.consistency_t_max)
             terms |= {name: self.config.consistency * value for name, value in named.items()}
@@ -127,6 +162,9 @@ class WorldModel(nn.Module):
             tokens = passed.context[:, 1 : 1 + world.bodies.num_bodies]
             predicted = self.state_head(passed.features, tokens)
             states, counted = picture_states(clip.trajectory, world.bodies, world.view)
+            if packing.lead:
+                states = functional.pad(states, (0, 0, 0, 0, packing.lead, 0))
+                counted = functional.pad(counted, (0, 0, packing.lead, 0))
             terms["state"] = self.config.state * state_loss(predicted, states, counted, t)
         return terms
 
@@ -145,10 +183,10 @@ class WorldModel(nn.Module):
             foreseen: (B, T, N) what the prior foresees; None gives no hint.
             generator: Where given, hint and text are dropped at random as in training.
             texts: One a video; of use to a model with text.
-            actions: (B, T, A), of use to a model with actions.
+            actions: (B, T, A), of use to a model with actions; A is dit.action_width over the frames a latent frame.
 
         Raises:
-            ValueError: For text or actions to a model that was built without.
+            ValueError: For text or actions to a model that was built without, or actions of another width.
         """
         for name, value, width in (
             ("text", texts, self.config.dit.text_width),
@@ -163,6 +201,8 @@ class WorldModel(nn.Module):
                 for t, r in zip(texts, torch.rand(len(texts), generator=generator), strict=True)
             ]
             text = self.text(kept)
+        if actions is not None:
+            actions = self._fold(actions)
         if world is None:
             return Conditioning(text=text, actions=actions)
         setup = None
@@ -170,7 +210,9 @@ class WorldModel(nn.Module):
             setup = setup_tokens(world.setups).to(world.background.device)
         if not self.config.hint or foreseen is None:
             return Conditioning(setup=setup, text=text, actions=actions)
-        hint = draw_hint(foreseen, world.bodies, world.view, world.background, world.setups[0].shading)
+        with torch.no_grad():
+            drawn = draw_hint(foreseen, world.bodies, world.view, world.background, world.setups[0].shading)
+            hint = self.encode(drawn)
         given = torch.ones(len(world.setups))
         if generator is not None:
             given = (torch.rand(len(given), generator=generator) >= self.config.hint_drop).float()
@@ -275,6 +317,14 @@ class WorldModel(nn.Module):
         if world is None:
             return None
         return self.readout(video, world.bodies, world.view, world.background, world.fixed).trajectory
+
+    def _fold(self, actions: Tensor) -> Tensor:
+        """(B, T, A) actions as (B, T', P A): those of the P frames of each latent frame side by side."""
+        packing, width = self.config.packing, self.config.dit.action_width
+        if actions.shape[-1] * packing.time != width:
+            raise ValueError(f"actions: must have {width // packing.time} numbers a frame, got {actions.shape[-1]}")
+        folded: Tensor = functional.pad(actions, (0, 0, packing.lead, 0)).unflatten(1, (-1, packing.time)).flatten(2)
+        return folded
 
     def _take_in(self, context: Any, setup: Setup | Sequence[Setup] | None) -> Given:
         device = next(self.parameters()).device

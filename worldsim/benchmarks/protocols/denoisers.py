@@ -36,24 +36,29 @@ class WorldModelLoss:
             raise ValueError("hint: must be false for a model that was trained without one, got true")
         self.model, self.hint = model.eval(), hint
 
+    def noise_shape(self, clip: Clip) -> tuple[int, ...]:
+        """Of the latents, which are the pixels where the model works on these."""
+        return tuple(self.model.encode(clip.video).shape)
+
     def __call__(self, clip: Clip, time: float, noise: Tensor) -> Tensor:
         """(B,) mean squared error of the noise; see DenoisingLoss."""
-        x, known, tubelet = clip.video, clip.num_context, self.model.config.dit.patch[0]
+        x, known, packing = clip.video, clip.num_context, self.model.config.packing
         if known not in self.model.config.context_lengths:
             raise ValueError(f"num_context: must be one of {self.model.config.context_lengths}, got {known}")
-        if clip.num_frames % tubelet:
-            raise ValueError(f"num_frames: must be a multiple of the tubelet's {tubelet}, got {clip.num_frames}")
+        if not packing.fits(clip.num_frames):
+            raise ValueError(f"num_frames: must be among {packing.rule}, got {clip.num_frames}")
         world = World.of(clip.setups, x.device)
         foreseen = self.model.foresee(world, x[:, :, :known], clip.num_frames) if self.hint and known else None
         actions = None
         if self.model.config.dit.action_width:
             actions = functional.pad(clip.actions, (0, 0, 1, 0))  # what leads to the first frame is not known
         condition = self.model.condition(world, foreseen, actions=actions)
-        t = torch.full((x.shape[0], clip.num_frames // tubelet), time, dtype=x.dtype, device=x.device)
-        t[:, : known // tubelet] = 0
-        z = add_noise(x, noise, t)
+        latent, held = self.model.encode(x), packing.latents(known)
+        t = torch.full((x.shape[0], latent.shape[2] // packing.tubelet), time, dtype=x.dtype, device=x.device)
+        t[:, : held // packing.tubelet] = 0
+        z = add_noise(latent, noise, t)
         predicted = to_noise(self.model.denoiser(z, t, condition), z, t, "x")
-        return (predicted - noise)[:, :, known:].square().mean((1, 2, 3, 4))
+        return (predicted - noise)[:, :, held:].square().mean((1, 2, 3, 4))
 
 
 class DiffusersLoss:

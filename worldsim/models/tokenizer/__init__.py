@@ -8,6 +8,7 @@ from torch import Tensor
 
 from worldsim.models.tokenizer.autoencoder import AutoencoderConfig, VideoAutoencoder
 from worldsim.models.tokenizer.causal import Stream
+from worldsim.models.tokenizer.packing import Packing
 
 
 class Tokenizer(Protocol):
@@ -46,4 +47,4 @@ class PixelTokenizer:
         return latent
 
 
-__all__ = ["AutoencoderConfig", "PixelTokenizer", "Stream", "Tokenizer", "VideoAutoencoder"]
+__all__ = ["AutoencoderConfig", "Packing", "PixelTokenizer", "Stream", "Tokenizer", "VideoAutoencoder"]
