@@ -14,7 +14,6 @@ from worldsim.benchmarks.existence import existence
 from worldsim.benchmarks.track import Flags, Floats, Tracks
 from worldsim.benchmarks.world import Motion, World
 from worldsim.physics import violations
-from worldsim.physics.geometry import distances
 from worldsim.physics.trajectory import Trajectory
 from worldsim.physics.violations.result import Violation
 from worldsim.scene import Body, Law
@@ -88,7 +87,9 @@ def read_laws(
     settled = Settler(world, motion, frames)
     pairs = "no pair of bodies that can be placed"
     result["penetration"] = _penetration(settled, radius)
-    result["pass_through"] = settled(violations.pass_through(trajectory, bodies), np.nansum, "events", 1.0, pairs)
+    result["pass_through"] = settled(
+        violations.pass_through(trajectory, bodies, contacts=motion.contacts), np.nansum, "events", 1.0, pairs
+    )
     result["rigidity"] = _rigidity(tracks, world, motion, regime)
     short = barred(frames, unit, "needs 4 frames")
     result["teleport"] = (
@@ -185,7 +186,7 @@ def _penetration(settled: Settler, radius: float) -> Reading:
     measurable.
     """
     motion = settled.motion
-    found = _sharp(motion, violations.penetration(motion.trajectory, motion.bodies))
+    found = _sharp(motion, violations.penetration(motion.trajectory, motion.bodies, contacts=motion.contacts))
     pairs = "no pair of bodies that can be placed well enough along the way that parts them"
     return settled(found, np.nanmax, settled.world.unit, radius, pairs)
 
@@ -195,7 +196,7 @@ def _unanswered(settled: Settler, radius: float) -> Reading:
     motion = settled.motion
     if settled.frames < 2:
         return barred(settled.frames, "m/s", "needs 2 frames")
-    found = violations.unanswered_contact(motion.trajectory, motion.bodies, 0.1 * radius)
+    found = violations.unanswered_contact(motion.trajectory, motion.bodies, 0.1 * radius, motion.contacts)
     unit = f"{settled.world.unit}/s"
     return settled(_sharp(motion, found), np.nanmax, unit, radius, "no pair is seen to touch")
 
@@ -212,9 +213,9 @@ def _jitter(settled: Settler, expected: Trajectory | None, radius: float) -> Rea
 
 def _sharp(motion: Motion, found: Violation) -> Violation:
     """Of a law of pairs, the entries whose distance is known well enough."""
-    bodies, trajectory = motion.bodies, motion.trajectory
+    bodies = motion.bodies
     if found.subjects.shape[0]:
-        normal = distances(bodies, trajectory.position, trajectory.orientation, check=False).normal.numpy()
+        normal = motion.contacts.distances.normal.numpy()
         i, j = found.subjects.numpy().T
         spread = motion.covariance[:, i] + motion.covariance[:, j]
         square = (normal[..., None, :] @ spread @ normal[..., None])[..., 0, 0]
@@ -234,7 +235,8 @@ def _laws_of_motion(settled: Settler, world: World, motion: Motion, radius: floa
         return {name: barred(frames, "", "needs 5 frames") for name in names}
     flight = "no body is seen in free flight"
     margin = 0.1 * radius  # a reader's error, within which bodies may touch unseen
-    residual = violations.dynamics_residual(trajectory, bodies, law.gravity, law.drag, margin=margin)
+    contacts = motion.contacts
+    residual = violations.dynamics_residual(trajectory, bodies, law.gravity, law.drag, margin=margin, contacts=contacts)
     pull = float(np.linalg.norm(law.gravity))
     free = settled.only(lambda body: body.name not in world.jointed)
     result = {
@@ -248,7 +250,7 @@ def _laws_of_motion(settled: Settler, world: World, motion: Motion, radius: floa
     why = why or ("joints hand on energy and momentum that no outline shows" if world.jointed else "")
     if why:
         return {**result, "energy": barred(frames, "", why), "momentum": barred(frames, "", why)}
-    drift = violations.momentum_drift(trajectory, bodies, law.gravity, law.drag, margin)
+    drift = violations.momentum_drift(trajectory, bodies, law.gravity, law.drag, margin, contacts)
     mass = bodies.mass[0] * ~torch.tensor(bodies.static)
     size = float((mass * trajectory.linear_velocity.norm(dim=-1)).sum(-1).mean())
     held = "no interval in which nothing touches a static body"
@@ -260,22 +262,24 @@ def _laws_of_motion(settled: Settler, world: World, motion: Motion, radius: floa
 def _uncaused(motion: Motion, law: Law, margin: float) -> Violation:
     """Uncaused response over the widest of the windows that the flight around each frame leaves room for."""
     trajectory, bodies = motion.trajectory, motion.bodies
-    found = violations.uncaused_response(trajectory, bodies, law.gravity, law.drag, margin, 2)
+    found = violations.uncaused_response(trajectory, bodies, law.gravity, law.drag, margin, 2, motion.contacts)
     for window in (3, 4):
         if trajectory.num_frames > 2 * window:
-            wider = violations.uncaused_response(trajectory, bodies, law.gravity, law.drag, margin, window)
+            wider = violations.uncaused_response(
+                trajectory, bodies, law.gravity, law.drag, margin, window, motion.contacts
+            )
             found = dataclasses.replace(found, values=torch.where(wider.measurable, wider.values, found.values))
     return found
 
 
 def _gravity(motion: Motion, law: Law, margin: float) -> Violation:
     """Gravity error over _FLIGHT_SECONDS to both sides; over fewer for bodies that never fly for so long."""
-    trajectory = motion.trajectory
+    trajectory, contacts = motion.trajectory, motion.contacts
     longest = min(max(2, round(_FLIGHT_SECONDS / trajectory.dt)), (trajectory.num_frames - 1) // 2)
     shortest = min(longest, max(2, round(0.6 * longest)))
-    found = violations.gravity_error(trajectory, motion.bodies, law.gravity, law.drag, longest, margin)
+    found = violations.gravity_error(trajectory, motion.bodies, law.gravity, law.drag, longest, margin, contacts)
     for window in range(longest - 1, shortest - 1, -1):
-        other = violations.gravity_error(trajectory, motion.bodies, law.gravity, law.drag, window, margin)
+        other = violations.gravity_error(trajectory, motion.bodies, law.gravity, law.drag, window, margin, contacts)
         wanting = ~found.measurable.any(0, keepdim=True)
         values = torch.where(wanting, other.values, found.values)
         found = dataclasses.replace(found, values=values, measurable=found.measurable | (other.measurable & wanting))

@@ -1,10 +1,11 @@
-"""The world that a video is judged in, and its motion as read: balls registered, static bodies as given."""
+"""The world that a video is judged in, and its motion as read: moving bodies registered, static bodies as given."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ import torch
 from worldsim.benchmarks.pieces import smooth
 from worldsim.benchmarks.rays import fit_camera
 from worldsim.benchmarks.register import Registration, View, register_balls
+from worldsim.benchmarks.register_rigid import KINDS, register_rigid
 from worldsim.benchmarks.track import Flags, Floats, Outline, Tracks
 from worldsim.physics.bodies import Bodies
+from worldsim.physics.rotation import difference
 from worldsim.physics.trajectory import Trajectory
+from worldsim.physics.violations import Contacts
 from worldsim.scene import Body, Camera, Law, Scene, Setup, Sphere, State
 
 _GAP = 8  # frames over which a covered disc is carried on in a straight line
@@ -49,16 +53,27 @@ class World:
 
     @property
     def balls(self) -> tuple[int, ...]:
-        """Places of the bodies that can be registered: free balls that are objects of their own."""
+        """Places of the balls that can be registered."""
+        return tuple(k for k in self._free if isinstance(self.bodies[k].shape, Sphere))
+
+    @property
+    def rigid(self) -> tuple[int, ...]:
+        """Places of the bodies of other shapes that can be registered."""
+        return tuple(k for k in self._free if self.bodies[k].shape.kind in KINDS)
+
+    @property
+    def _free(self) -> tuple[int, ...]:
+        """Places of the bodies that no joint holds and that are objects of their own."""
         sizes = Counter(body.group for body in self.bodies if body.group is not None)
         return tuple(
             k
             for k, body in enumerate(self.bodies)
-            if isinstance(body.shape, Sphere)
-            and not body.static
-            and body.name not in self.jointed
-            and (body.group is None or sizes[body.group] == 1)
+            if not body.static and body.name not in self.jointed and (body.group is None or sizes[body.group] == 1)
         )
+
+    def placeable(self, started: bool) -> bool:
+        """Whether any body can be registered; `started` says whether poses are known to begin from."""
+        return len(self.balls) > 0 or (len(self.rigid) > 0 and (self.planar or started))
 
     @property
     def objects(self) -> tuple[int, ...]:
@@ -113,7 +128,7 @@ class Motion:
             such a fit.
         bodies: Of the same bodies.
         registrations: By place, of the bodies that move.
-        covariance: (T, N', 3, 3) of the positions' errors, square metres.
+        pose_covariance: (T, N', 6, 6) of the errors of position and rotation vector, world frame, metres and radians.
         spans: (T, N') seconds of the stretch between impacts that each fit rests on; 0 where there is none.
     """
 
@@ -122,36 +137,58 @@ class Motion:
     smoothed: Trajectory
     bodies: Bodies
     registrations: dict[int, Registration]
-    covariance: Floats
+    pose_covariance: Floats
     spans: Floats
+
+    @property
+    def covariance(self) -> Floats:
+        """(T, N', 3, 3) of the positions' errors, square metres."""
+        return self.pose_covariance[..., :3, :3]
+
+    @cached_property
+    def contacts(self) -> Contacts:
+        """Of the trajectory, for all laws that ask."""
+        return Contacts(self.trajectory, self.bodies)
 
     def name(self, world: World, entry: tuple[int, ...]) -> str:
         """Names of a law's subject."""
         return " / ".join(world.bodies[self.places[i]].name for i in entry) or "world"
 
 
-def read_motion(tracks: Tracks, edges: Outline, world: World, fps: float, depth: Floats | None = None) -> Motion:
-    """Register all balls and put the static bodies beside them."""
+def read_motion(
+    tracks: Tracks,
+    edges: Outline,
+    world: World,
+    fps: float,
+    depth: Floats | None = None,
+    start: Trajectory | None = None,
+) -> Motion:
+    """Register all bodies that can be, and put the static ones beside them; `start` as for register_rigid."""
     frames = tracks.num_frames
     view = View(tracks, edges, world.camera, world.planar, {k: world.bodies[k - 1] for k in world.behind}, depth)
     registered = register_balls(view, {k + 1: world.bodies[k].shape.extent for k in world.balls})
     found = {number - 1: registration for number, registration in registered.items()}
+    found.update(register_rigid(view, {k: world.bodies[k] for k in world.rigid}, start))
     places = tuple(k for k, body in enumerate(world.bodies) if body.static or k in found)
     position = np.zeros((frames, len(places), 3))
     orientation = np.tile(np.array([1.0, 0, 0, 0]), (frames, len(places), 1))
-    presence, covariance = np.ones((frames, len(places))), np.zeros((frames, len(places), 3, 3))
-    fitted, velocity, firm = position.copy(), position.copy(), presence.copy()
+    presence, covariance = np.ones((frames, len(places))), np.zeros((frames, len(places), 6, 6))
+    fitted, velocity, firm, spin = position.copy(), position.copy(), presence.copy(), position.copy()
     spans = np.zeros((frames, len(places)))
     for column, k in enumerate(places):
         state = world.bodies[k].state
         if k in found:
             position[:, column], orientation[:, column] = _filled(found[k].position), found[k].orientation
-            presence[:, column], covariance[:, column] = found[k].measured, found[k].covariance
+            presence[:, column], covariance[:, column, :3, :3] = found[k].measured, found[k].covariance
             pull = None if world.law is None else np.array(world.law.gravity)
             place, speed, lasting = smooth(position[:, column], found[k].measured, found[k].pieces, 1 / fps, pull)
             spans[:, column] = np.nan_to_num(lasting)
             firm[:, column] = np.isfinite(speed[:, 0])
             fitted[:, column], velocity[:, column] = np.nan_to_num(place), np.nan_to_num(speed)
+            told = found[k].pose_covariance
+            if told is not None:
+                covariance[:, column] = told
+                spin[:, column] = _spin(found[k], 1 / fps)
             if world.planar:
                 presence[_hidden(tracks, k, found[k].measured), column] = 1
         elif state is not None:
@@ -164,13 +201,22 @@ def read_motion(tracks: Tracks, edges: Outline, world: World, fps: float, depth:
         trajectory,
         position=torch.from_numpy(fitted),
         linear_velocity=torch.from_numpy(velocity),
+        angular_velocity=torch.from_numpy(spin),
         presence=torch.from_numpy(firm),
     )
     return Motion(places, trajectory, smoothed, _bodies(world, places), found, covariance, spans)
 
 
+def _spin(found: Registration, dt: float) -> Floats:
+    """(T, 3) radians a second of the stretches between impacts, by the turns from frame to frame; 0 where not known."""
+    turn = torch.from_numpy(found.orientation)
+    way = np.zeros((len(turn), 3))
+    way[1:] = difference(turn[:-1], turn[1:]).numpy().cumsum(0)
+    return np.nan_to_num(smooth(way, found.measured, found.pieces, dt)[1])
+
+
 def _hidden(tracks: Tracks, k: int, measured: Flags) -> Flags:
-    """(T,) short gaps in which a disc is under another one: in a plane that is to be inside it, and must be judged."""
+    """(T,) short gaps in which a body is under another one: in a plane that is to be inside it, and must be judged."""
     time, known = np.arange(len(measured)), np.flatnonzero(measured)
     if len(known) < 2:
         return np.zeros(len(measured), bool)
