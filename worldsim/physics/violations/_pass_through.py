@@ -90,7 +90,7 @@ def pass_through(
     count = _substeps(trajectory, bodies, half_width) if substeps is None else substeps
     if count < 1:
         raise ValueError(f"substeps: must be 1 or above, got {substeps!r}")
-    pairs, both = contacts.distances.pairs, contacts.both
+    pairs, both = contacts.pairs, contacts.both
     half_width = per_body(half_width, trajectory)
     limit = depth * torch.minimum(half_width[..., pairs[:, 0]], half_width[..., pairs[:, 1]])
     measurable = torch.zeros_like(both)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worldsim.physics.bodies import Bodies
-from worldsim.physics.geometry import PairDistances, distances
+from worldsim.physics.geometry import PairDistances, collision_pairs, distances
 from worldsim.physics.trajectory import Trajectory
 from worldsim.physics.violations.common import check, check_frames, dynamic, present, within
 
@@ -43,6 +43,12 @@ class Contacts:
         return contacts
 
     @cached_property
+    def pairs(self) -> Tensor:
+        """(P, 2) places of the bodies that may collide, in the order of distances."""
+        device = self.trajectory.position.device
+        return torch.tensor(collision_pairs(self.bodies), dtype=torch.long, device=device).reshape(-1, 2)
+
+    @cached_property
     def distances(self) -> PairDistances:
         """Of all pairs that may collide, in every frame."""
         position, orientation = self.trajectory.position, self.trajectory.orientation
@@ -61,7 +67,7 @@ class Contacts:
     @cached_property
     def both(self) -> Tensor:
         """(..., T, P) whether both bodies of a pair exist."""
-        exists, pairs = present(self.trajectory), self._plain.pairs
+        exists, pairs = present(self.trajectory), self.pairs
         return exists[..., pairs[:, 0]] & exists[..., pairs[:, 1]]
 
     @torch.no_grad()
@@ -84,12 +90,11 @@ class Contacts:
         return self._near[key]
 
     def _find_near(self, margin: float, statics_only: bool) -> Tensor:
-        position, measured = self.trajectory.position, self._plain
-        table = measured.pairs
+        position, table = self.trajectory.position, self.pairs
         if table.shape[0] == 0:
             return torch.zeros_like(self.trajectory.presence, dtype=torch.bool)
         first, second = table.unbind(-1)
-        close = measured.distance < margin + self._reach
+        close = self._plain.distance < margin + self._reach
         close = close & self.both
         if statics_only:
             moving = dynamic(self.bodies, close)
@@ -101,7 +106,7 @@ class Contacts:
     @cached_property
     def _reach(self) -> Tensor:
         """(..., T, P) metres that a pair moves against each other in the longest of the four intervals around."""
-        frames, table = self.trajectory.num_frames, self._plain.pairs
+        frames, table = self.trajectory.num_frames, self.pairs
         if frames < 2:
             return torch.zeros_like(self._plain.distance)
         position = self.trajectory.position.detach()
