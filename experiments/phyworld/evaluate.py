@@ -1,8 +1,10 @@
 """PhyWorld's errors for every row that a claim needs, in and out of distribution.
 
-python experiments/phyworld/evaluate.py DATA --paired RUN [--plain RUN] [--clips 200] [--seeds 3] --out results.json
+python experiments/phyworld/evaluate.py DATA --paired RUN --law LAW [--plain RUN] [--clips 200] [--seeds 3]
+    [--steered] --out results.json
 
-Errors are those of measure.py by both readers, with 95 % bootstrap intervals over clips and seeds; page.py prints them.
+LAW comes from learn_law.py: what the paired model rolls out with was learned from video. Errors are those of measure.py
+by both readers, with 95 % bootstrap intervals over clips and seeds; page.py prints them.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -25,11 +29,11 @@ from torch import Tensor
 
 from worldsim.data.clip import Clip
 from worldsim.models.config import config_from_dict
-from worldsim.models.pairing import draw_hint
+from worldsim.models.pairing import draw_hint, predict
 from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
-from worldsim.physics import LawParameters
+from worldsim.physics import LawParameters, Trajectory
 from worldsim.training import checkpoints, load_checkpoint
 
 NUM_FRAMES, NUM_CONTEXT, BATCH = 16, 4, 50
@@ -67,37 +71,69 @@ def wrong_law(law: LawParameters, clip: Clip) -> LawParameters:
     return dataclasses.replace(law, gravity=law.gravity * 1.5, restitution=clip.bodies.restitution - 0.3)
 
 
+def learned_law(table: dict[str, dict[str, Any]], clip: Clip, family: str) -> LawParameters:
+    """What learn_law.py found for the world, in place of the Setups' law."""
+    found = table[family]
+    law = dataclasses.replace(clip.law, gravity=torch.tensor(found["gravity"]).expand_as(clip.law.gravity))
+    if found["restitution"] is None:
+        return law
+    return dataclasses.replace(law, restitution=torch.full_like(clip.bodies.restitution, found["restitution"]))
+
+
+def without_last(model: WorldModel, clip: Clip) -> Trajectory:
+    """What the prior foresees where it is not told of the last ball after the context."""
+    world = World.of(clip.setups)
+    told = model.foresee(world, clip.video[:, :, :NUM_CONTEXT], NUM_FRAMES)
+    start = told.frames(NUM_CONTEXT - 1, NUM_CONTEXT)
+    presence = start.presence.clone()
+    presence[..., -1] = 0
+    start = dataclasses.replace(start, presence=presence)
+    return predict(model.prior, start, told.frames(0, NUM_CONTEXT), world.bodies, NUM_FRAMES - NUM_CONTEXT, world.law)
+
+
 def rows(
-    paired: WorldModel, plain: WorldModel | None, steps: int, steered: bool
-) -> dict[str, Callable[[Clip, int], Tensor]]:
-    """Row name to a function from clip and seed to video."""
+    paired: WorldModel, plain: WorldModel | None, laws: dict[str, dict[str, Any]], steps: int, steered: bool
+) -> dict[str, Callable[[Clip, str, int], Tensor]]:
+    """Row name to a function from clip, family and seed to video."""
 
     def generate(
-        model: WorldModel, wrong: bool = False, hint: bool = True, guidance: Guidance | None = None
-    ) -> Callable[[Clip, int], Tensor]:
-        def run(clip: Clip, seed: int) -> Tensor:
-            law = wrong_law(clip.law, clip) if wrong else None
+        model: WorldModel,
+        law: Callable[[Clip, str], LawParameters] | None = None,
+        lacks: bool = False,
+        **options: Any,
+    ) -> Callable[[Clip, str, int], Tensor]:
+        def run(clip: Clip, family: str, seed: int) -> Tensor:
             context, new = clip.video[:, :, :NUM_CONTEXT], NUM_FRAMES - NUM_CONTEXT
-            options = {"seed": seed, "steps": steps, "hint": hint, "law": law, "guidance": guidance}
-            return model.generate(context, clip.setups, new, **options).video
+            told = law(clip, family) if law else None
+            return model.generate(context, clip.setups, new, seed=seed, steps=steps, law=told, **options).video
 
-        return run
+        def run_lacking(clip: Clip, family: str, seed: int) -> Tensor:
+            foreseen = without_last(model, clip)
+            with patch.object(model, "foresee", lambda *_, **__: foreseen):
+                return run(clip, family, seed)
 
-    def raster(clip: Clip, seed: int) -> Tensor:
+        return run_lacking if lacks else run
+
+    def learned(clip: Clip, family: str) -> LawParameters:
+        return learned_law(laws, clip, family)
+
+    def raster(clip: Clip, family: str, seed: int) -> Tensor:
         world = World.of(clip.setups)
-        foreseen = paired.foresee(world, clip.video[:, :, :NUM_CONTEXT], NUM_FRAMES)
+        foreseen = paired.foresee(world, clip.video[:, :, :NUM_CONTEXT], NUM_FRAMES, law=learned(clip, family))
         return draw_hint(foreseen, world.bodies, world.view, world.background, "flat")
 
-    table: dict[str, Callable[[Clip, int], Tensor]] = {
-        FLOOR: lambda clip, seed: clip.video,
+    table: dict[str, Callable[[Clip, str, int], Tensor]] = {
+        FLOOR: lambda clip, family, seed: clip.video,
         RASTER: raster,
-        PAIRED: generate(paired),
+        PAIRED: generate(paired, learned),
+        "paired, law given": generate(paired),
         "paired, hint off": generate(paired, hint=False),
-        "paired, wrong law": generate(paired, wrong=True),
+        "paired, wrong law": generate(paired, lambda clip, family: wrong_law(clip.law, clip)),
+        "paired, hint lacks a ball": generate(paired, lacks=True),
     }
     if steered:
-        table["paired, guided by the energy"] = generate(paired, guidance=Guidance("energy"))
-        table["paired, projected"] = generate(paired, guidance=Guidance("project"))
+        table["paired, guided by the energy"] = generate(paired, learned, guidance=Guidance("energy"))
+        table["paired, projected"] = generate(paired, learned, guidance=Guidance("project"))
     if plain is not None:
         table["plain twin"] = generate(plain)
     return table
@@ -122,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--paired", type=Path, required=True)
+    parser.add_argument("--law", type=Path, required=True, help="what learn_law.py wrote")
     parser.add_argument("--plain", type=Path)
     parser.add_argument("--clips", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3, help="sampling seeds of paired and plain; other rows take one")
@@ -132,7 +169,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     paired = load(arguments.paired)
-    table = rows(paired, load(arguments.plain) if arguments.plain else None, arguments.steps, arguments.steered)
+    plain, laws = load(arguments.plain) if arguments.plain else None, json.loads(arguments.law.read_text())
+    table = rows(paired, plain, laws, arguments.steps, arguments.steered)
     began = time.monotonic()
     found: dict[str, dict[str, dict[str, dict[str, list[np.ndarray]]]]] = {}
     for family in FAMILIES:
@@ -141,7 +179,7 @@ def main() -> None:
             for name, run in table.items():
                 for seed in range(arguments.seeds if name in (PAIRED, "plain twin") else 1):
                     for clip in clips:
-                        video = run(clip, seed)
+                        video = run(clip, family, seed)
                         for reader in READERS:
                             got = errors(video, clip, family, reader)
                             place = (

@@ -29,6 +29,7 @@ class Errors:
         mean_velocity: (B,) PhyWorld's figure: error of the velocity's mean over time, along x.
         position: (B,) units, mean over frames, axes and balls.
         gravity: (B,) fitted downward acceleration, units a second squared; of parabola alone.
+        psnr: (B,) decibels against the true pictures, new frames.
         kept: (B,) share of frames and balls, wholly in view in truth, that show from half to twice the true area.
     """
 
@@ -36,6 +37,7 @@ class Errors:
     mean_velocity: Tensor
     position: Tensor
     gravity: Tensor
+    psnr: Tensor
     kept: Tensor
 
 
@@ -89,6 +91,7 @@ def errors(video: Tensor, clip: Clip, family: str, reader: str) -> Errors:
         _fall(found[..., 0, 1], inside[..., 0], known, dt)
         if family == "parabola"
         else torch.full((len(found),), torch.nan),
+        -10 * torch.log10((video - clip.video)[:, :, known:].square().mean((1, 2, 3, 4)).clamp_min(1e-8) / 4),
         _mean(shown[:, known:].float(), new, (1, 2)),
     )
 

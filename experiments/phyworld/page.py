@@ -13,6 +13,7 @@ TABLES = (
     ("frame_velocity", "Velocity error, mean over frames and axes, units a second"),
     ("mean_velocity", "Velocity error as PhyWorld takes it, of the mean over time, units a second"),
     ("position", "Position error, units of a world of 10"),
+    ("psnr", "Peak signal to noise ratio against the true pictures, decibels, at most 86"),
     ("kept", "Share of balls shown with half to twice their area"),
 )
 

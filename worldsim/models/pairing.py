@@ -89,7 +89,17 @@ def predict(
 
 
 def draw_hint(trajectory: Trajectory, bodies: Bodies, view: View, background: Tensor, shading: str) -> Tensor:
-    """(B, 3, T, H, W) in [-1, 1]: the trajectory as colour."""
-    raster = rasterise(trajectory, bodies, view, tau_px=0, shading=shading, background=background, channels=("colour",))
+    """(B, 3, T, H, W) in [-1, 1]: the trajectory as colour, as a camera sees it.
+
+    Flat pictures are drawn at twice the size and averaged: edges are all they have, and a disc of a pixel's radius has
+    none that is straight within a pixel.
+    """
+    factor = 2 if shading == "flat" else 1
+    raster = rasterise(
+        trajectory, bodies, view.finer(factor), tau_px=0, shading=shading, background=background, channels=("colour",)
+    )
     assert raster.colour is not None
-    return raster.colour.movedim(2, 1) * 2 - 1
+    colour = raster.colour.movedim(2, 1)
+    if factor > 1:
+        colour = colour.unflatten(-1, (-1, factor)).unflatten(-3, (-1, factor)).mean((-3, -1))
+    return colour * 2 - 1

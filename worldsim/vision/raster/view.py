@@ -95,6 +95,11 @@ class View:
         repeated = {name: getattr(self, name).repeat_interleave(frames, 0) for name in names}
         return dataclasses.replace(self, **repeated)
 
+    def finer(self, factor: int) -> View:
+        """The same view with as many times the pixels along each side."""
+        width, height = self.width * factor, self.height * factor
+        return dataclasses.replace(self, focal=self.focal * factor, width=width, height=height)
+
     def plane_points(self) -> Tensor:
         """(B, 3, H * W) homogeneous image-plane coordinates (x, y, 1) of the pixel centres, row by row."""
         u = torch.arange(self.width, dtype=self.focal.dtype, device=self.focal.device) + 0.5 - self.width / 2
