@@ -139,10 +139,10 @@ def judge(
     count = int(ids.max(initial=0)) if world is None else len(world.bodies)
     tracks = measure_tracks(ids, count, edges)
     world = _enlarged(world_of_masks(tracks), scale) if world is None else world
-    placeable = regime != "unknown" and len(world.balls) > 0
-    motion = read_motion(tracks, edges, world, fps, depth) if placeable else None
     if expected is not None and expected.num_frames != tracks.num_frames:
         raise ValueError(f"scene: must last {tracks.num_frames} frames as the video, got {expected.num_frames}")
+    placeable = regime != "unknown" and world.placeable(expected is not None)
+    motion = read_motion(tracks, edges, world, fps, depth, expected) if placeable else None
     return read_laws(tracks, world, motion, expected, regime), tracks, world
 
 

@@ -24,7 +24,8 @@ def energy_rise(motion: Motion, gravity: tuple[float, float, float]) -> tuple[Fl
     what friction turns from spin into speed counts as a gain, in lawful motion too, and so in the floor.
 
     The error of a body's energy follows from that of its place: m g times it, and m v sqrt(12) times it over the time
-    that the stretch lasts, the slope of a line through points with that error at its ends.
+    that the stretch lasts, the slope of a line through points with that error at its ends; that of its turn enters
+    alike with the largest moment of inertia.
 
     Args:
         motion: Of all bodies that move.
@@ -69,4 +70,6 @@ def _variance(motion: Motion, gravity: tuple[float, float, float]) -> Floats:
     place = np.einsum("i,tnij,j->tn", pull, motion.covariance, pull)
     span = np.maximum(motion.spans, 1e-6)
     speed = 12 * np.einsum("tni,tnij,tnj->tn", velocity, motion.covariance, velocity) / span**2
-    return np.asarray(mass**2 * (place + speed), np.float64)
+    inertia, spin = motion.bodies.inertia[0].amax(-1).numpy(), motion.smoothed.angular_velocity.numpy()
+    turn = 12 * np.einsum("tni,tnij,tnj->tn", spin, motion.pose_covariance[..., 3:, 3:], spin) / span**2
+    return np.asarray(mass**2 * (place + speed) + inertia**2 * turn, np.float64)

@@ -76,7 +76,7 @@ def read_laws(
         why = (
             "needs planar=True, a scene or a setup: overlap in the picture may be occlusion, and lengths have no scale"
             if regime == "unknown"
-            else "no body of this world can be placed in space yet: free balls can"
+            else "no body can be placed: free balls can, and in a plane or with a scene free boxes and capsules"
         )
         for law in LAWS:
             if law not in result:
@@ -139,7 +139,9 @@ def _worst_body(entries: Floats) -> float:
 
 
 def _radius(world: World) -> float:
-    return min((world.bodies[k].shape.extent for k in world.balls), default=1.0)
+    """Half the smallest width of the bodies that can be registered."""
+    shapes = [world.bodies[k].shape for k in (*world.balls, *world.rigid)]
+    return min((shape.thickness for shape in shapes), default=1.0)
 
 
 def _permanence(tracks: Tracks, world: World) -> Reading:
@@ -159,22 +161,23 @@ def _permanence(tracks: Tracks, world: World) -> Reading:
 
 def _rigidity(tracks: Tracks, world: World, motion: Motion, regime: str) -> Reading:
     """Planar: moments of whole masks against the first frame. In space: axes of a ball's outline."""
-    balls = world.balls
+    own = [*world.balls, *world.rigid] if regime == "planar" else list(world.balls)
+    if not own:
+        return barred(tracks.num_frames, "log ratio", "needs a ball or a planar world: turns change other outlines too")
     if regime == "planar":
-        own = list(balls)
-        covered = np.stack([tracks.neighbour[:, k, 1:].sum(-1) > 0 for k in balls], -1)
+        covered = np.stack([tracks.neighbour[:, k, 1:].sum(-1) > 0 for k in own], -1)
         whole = torch.from_numpy(~tracks.border[:, own] & ~covered)
         axes = torch.from_numpy(tracks.axes[:, own])
         found = violations.moment_rigidity(torch.from_numpy(tracks.area[:, own]), axes, whole)
         entries = np.where(found.measurable.numpy(), found.values.numpy().astype(np.float64), np.nan)
         entries[0] = np.nan  # the yardstick itself
     else:
-        entries = np.stack([motion.registrations[k].stretch for k in balls], -1)
+        entries = np.stack([motion.registrations[k].stretch for k in own], -1)
     known = np.isfinite(entries)
     judged = known.any()
     value = _worst_body(entries) if judged else float("nan")
-    names = tuple(world.bodies[k].name for k in balls)
-    reason = "" if judged else "no ball is seen whole"
+    names = tuple(world.bodies[k].name for k in own)
+    reason = "" if judged else "no body is seen whole"
     return Reading(value, "log ratio", 1.0, float(known.mean()), entries, names, reason)
 
 
@@ -215,10 +218,14 @@ def _sharp(motion: Motion, found: Violation) -> Violation:
     """Of a law of pairs, the entries whose distance is known well enough."""
     bodies = motion.bodies
     if found.subjects.shape[0]:
-        normal = motion.contacts.distances.normal.numpy()
-        i, j = found.subjects.numpy().T
-        spread = motion.covariance[:, i] + motion.covariance[:, j]
-        square = (normal[..., None, :] @ spread @ normal[..., None])[..., 0, 0]
+        measured = motion.contacts.distances
+        normal, (i, j) = measured.normal.numpy(), found.subjects.numpy().T
+        square = np.zeros(normal.shape[:-1])
+        for k, witness in ((i, measured.witness_a), (j, measured.witness_b)):
+            # A turn moves the point of contact by its lever.
+            lever = witness.numpy() - motion.trajectory.position.numpy()[:, k]
+            way = np.concatenate([normal, np.cross(lever, normal)], -1)
+            square += np.einsum("tki,tkij,tkj->tk", way, motion.pose_covariance[:, k], way)
         width = violations.thickness(bodies)[0].numpy()
         sharp = torch.from_numpy(square < (_MAX_DEPTH_ERROR * np.minimum(width[i], width[j])) ** 2)
         found = dataclasses.replace(found, measurable=found.measurable & sharp)

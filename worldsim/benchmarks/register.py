@@ -24,7 +24,7 @@ from worldsim.scene import Body, Camera
 
 _TOGETHER = 1 << 18  # edges up to which all balls are fitted at once, so that memory stays bounded
 MIN_EDGES = 8
-_OUTLINE_WEIGHT = 0.03  # of an edge against a pixel of depth, which is good to a hundredth of a pixel's width
+OUTLINE_WEIGHT = 0.03  # of an edge against a pixel of depth, which is good to a hundredth of a pixel's width
 MAX_SPREAD = 0.35  # of the radius: standard error of the centre above which a frame counts as not measured
 
 
@@ -158,10 +158,10 @@ def _sight(view: View, body: int, radius: float) -> Sight:
     else:
         points = rays(camera, pixels)[1]
         centre = guess * distance[:, None]
-    surface, at = _surface(view, body) if view.depth is not None and not planar else (np.zeros((0, 3)), frame[:0])
+    surface, at = seen_surface(view, body) if view.depth is not None and not planar else (np.zeros((0, 3)), frame[:0])
     if len(at):
         centre = _mean(surface, at, frames, centre) + radius * camera.rotation[2]
-    trust = _OUTLINE_WEIGHT if len(at) else 1.0
+    trust = OUTLINE_WEIGHT if len(at) else 1.0
     return Sight(body, radius, points, frame, surface, at, trust, middle, guess, distance, centre, free)
 
 
@@ -183,7 +183,7 @@ def _registration(view: View, fit: BallFit) -> Registration:
     pieces = cut(flat, measured, (0.2 if planar else 0.5) * EDGE_NOISE)
     if not planar and not len(sight.at):
         measured &= _plausible(np.linalg.norm(centre, axis=-1), measured)
-        centre, spread = _steady_depth(centre, spread, measured, pieces, flat)
+        centre, spread = steady_depth(centre, spread, measured, pieces, flat)
     measured &= np.sqrt(np.linalg.eigvalsh(spread)[:, -1]) < MAX_SPREAD * radius
     stretch = _stretch(sight.frame, fit.normal, fit.residual, camera, radius, frames, planar)
     whole &= measured
@@ -198,7 +198,7 @@ def _registration(view: View, fit: BallFit) -> Registration:
     return Registration(position, turn, measured, covariance, np.where(whole, stretch, np.nan), pieces)
 
 
-def _surface(view: View, body: int) -> tuple[Floats, Ints]:
+def seen_surface(view: View, body: int) -> tuple[Floats, Ints]:
     """Points that are seen of a body's surface, from the camera's place, and their frames."""
     assert view.depth is not None
     frame, y, x = np.nonzero(view.tracks.ids == body)
@@ -223,7 +223,7 @@ def _plausible(length: Floats, measured: Flags) -> Flags:
     return good
 
 
-def _steady_depth(centre: Floats, spread: Floats, measured: Flags, pieces: Ints, flat: Floats) -> tuple[Floats, Floats]:
+def steady_depth(centre: Floats, spread: Floats, measured: Flags, pieces: Ints, flat: Floats) -> tuple[Floats, Floats]:
     """Lengths of the lines of sight from one continuous curve, a low polynomial between impacts; directions stay.
 
     An apparent size off by .05 pixels at 8 pixels moves a ball by .6 % of its distance (FIELD.md section 5), many times
