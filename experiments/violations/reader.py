@@ -14,6 +14,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.signal import fftconvolve
 
@@ -24,6 +25,8 @@ from worldsim.benchmarks.register import View, register_balls
 from worldsim.benchmarks.segment import Backdrop
 from worldsim.benchmarks.track import Flags, Floats, UInt8, measure_tracks, outline
 from worldsim.scene import Body, Camera, Setup
+
+Singles = NDArray[np.float32]
 
 ENLARGE = 2  # pictures, so that edges are placed between pixels
 _OVERSAMPLING = 4  # with which data.py draws
@@ -68,74 +71,79 @@ class DiscTracker:
         backdrop: Of the frames' size.
     """
 
-    colours: Floats
+    colours: Singles
     labels: tuple[int, ...]
     radii: Floats
     backdrop: Backdrop
 
     def __call__(self, frames: UInt8) -> UInt8:
         """(T, H, W) ids of (T, H, W, 3) frames."""
-        offset = (frames.astype(np.float64) - self.backdrop.picture) / 255
+        offset = (frames.astype(np.float32) - self.backdrop.picture) / 255
         ahead = np.abs(offset).max(-1) > _THRESHOLD / 255
-        centre, found = self._discs(frames, offset)
-        away = self._away(centre, frames.shape[1:3]) / self.radii
-        away = np.where(found[:, None, None], away, np.inf)
+        like = self._like(frames, ahead)
+        centre, found = self._discs(like, offset)
+        t, v, u = ahead.nonzero()
+        away = np.hypot(u[:, None] + 0.5 - centre[t, :, 0], v[:, None] + 0.5 - centre[t, :, 1]) / self.radii
+        away = np.where(found[t], away, np.inf)
         # Pixels of a ball's colour and near it; else the nearest ball's rim.
-        like = np.stack([self._like(frames, k) for k in range(len(self.radii))], -1)
-        own, rim = np.where(away < _REACH, like, 0.0), np.where(away < _RIM, away, np.inf)
-        best = np.where(own.max(-1) > 0.5, own.argmax(-1), rim.argmin(-1))
-        seen = ahead & ((own.max(-1) > 0.5) | np.isfinite(rim.min(-1)))
-        ids = np.where(seen, np.array(self.labels, np.uint8)[best], self.backdrop.ids)
+        own, rim = np.where(away < _REACH, like[:, ahead].T, 0), np.where(away < _RIM, away, np.inf)
+        sure = own.max(-1) > 0.5
+        best = np.array(self.labels, np.uint8)[np.where(sure, own.argmax(-1), rim.argmin(-1))]
         plate, behind = self.backdrop.picture, self.backdrop.ids
+        ids = np.repeat(behind[None], len(frames), 0)
+        ids[ahead] = np.where(sure | np.isfinite(rim.min(-1)), best, ids[ahead])
         return np.stack([settle_edges(frame, guess, plate, behind) for frame, guess in zip(frames, ids, strict=True)])
 
-    def _discs(self, frames: UInt8, offset: Floats) -> tuple[Floats, Flags]:
+    def _discs(self, like: Singles, offset: Singles) -> tuple[Floats, Flags]:
         """(T, M, 2) u, v of the place that is most like each ball, and (T, M) whether it is enough so.
 
         The product of two shares: how much of the ball's core, which no rim blends, has its colour; and what a whole
         disc of its contrast e takes off the squared offsets o from the backdrop, sum(2 D o e - D^2 e^2), over what it
         takes off where it is there, sum(D^2 e^2). The rim of another ball may have the colour but is no disc.
         """
-        shares = np.zeros((*offset.shape[:3], len(self.radii)))
+        shares = np.zeros_like(like)
+        plate = self.backdrop.picture.astype(np.float32) / 255
         for k, radius in enumerate(self.radii):
             reach = int(np.ceil(radius)) + 1
             away = np.hypot(*np.meshgrid(*[np.arange(-reach, reach + 1)] * 2))
             disc = np.clip((radius - away) / ENLARGE + 0.5, 0, 1)
             core = np.clip(max(radius - _BLEND, 1.0) - away + 0.5, 0, 1)
-            like = fftconvolve(self._like(frames, k), core[None] / core.sum(), "same", (1, 2))
-            contrast = _USUAL * self.colours[k] - self.backdrop.picture / 255
-            match = fftconvolve((offset * contrast).sum(-1), disc[None], "same", (1, 2))
-            full = fftconvolve((contrast**2).sum(-1), disc**2, "same")
-            shares[..., k] = like.clip(0) * (2 * match / full - 1).clip(0, 1)
-        placed = [self._place(share) for share in shares]
+            contrast = np.float32(_USUAL) * self.colours[k] - plate
+            coloured = _over(like[k], core / core.sum())
+            match = _over(np.einsum("thwc,hwc->thw", offset, contrast), disc)
+            full = _over((contrast**2).sum(-1)[None], disc**2)
+            shares[k] = coloured.clip(0) * (2 * match / full - 1).clip(0, 1)
+        placed = [self._place(share) for share in shares.swapaxes(0, 1)]
         return np.stack([centre for centre, _ in placed]), np.stack([found for _, found in placed])
 
-    def _place(self, share: Floats) -> tuple[Floats, Flags]:
-        """(M, 2) and (M,) of one frame's (H, W, M): the surest ball first, no other one at its very place."""
-        height, width, count = share.shape
+    def _place(self, share: Singles) -> tuple[Floats, Flags]:
+        """(M, 2) and (M,) of one frame's (M, H, W): the surest ball first, no other one at its very place."""
+        count, height, width = share.shape
         centre, found = np.zeros((count, 2)), np.zeros(count, bool)
         v, u = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
         share = share.copy()
         for _ in range(count):
-            row, column, k = np.unravel_index(share.argmax(), share.shape)
-            if share[row, column, k] < _LEAST:
+            k, row, column = np.unravel_index(share.argmax(), share.shape)
+            if share[k, row, column] < _LEAST:
                 break
             centre[k], found[k] = (column + 0.5, row + 0.5), True
-            share[np.hypot(u - centre[k, 0], v - centre[k, 1]) < _TAKEN * self.radii[k]] = 0
-            share[..., k] = 0
+            share[:, np.hypot(u - centre[k, 0], v - centre[k, 1]) < _TAKEN * self.radii[k]] = 0
+            share[k] = 0
         return centre, found
 
-    def _like(self, frames: UInt8, k: int) -> Floats:
-        """(T, H, W) likeness of a pixel to a ball's colour at some light, from 0 to 1."""
-        shade, colour = frames / 255, self.colours[k]
-        light = np.clip(shade @ colour / (colour**2).sum(), *_LIGHT)
-        return np.asarray(np.exp(-((shade - light[..., None] * colour) ** 2).sum(-1) / (2 * _COLOUR_NOISE**2)))
+    def _like(self, frames: UInt8, ahead: Flags) -> Singles:
+        """(M, T, H, W) likeness of a pixel to a ball's colour at some light, from 0 to 1, where something moves."""
+        found = np.zeros((len(self.radii), *ahead.shape), np.float32)
+        shade = frames[ahead].astype(np.float32) / 255
+        for k, colour in enumerate(self.colours):
+            light = np.clip(shade @ colour / (colour @ colour), *_LIGHT)
+            apart = ((shade - light[:, None] * colour) ** 2).sum(-1)
+            found[k, ahead] = np.exp(-apart / (2 * _COLOUR_NOISE**2))
+        return found
 
-    def _away(self, centre: Floats, size: tuple[int, ...]) -> Floats:
-        """(T, H, W, M) pixels from the centres."""
-        v, u = (np.arange(n) + 0.5 for n in size)
-        du = u[None, None, :, None] - centre[:, None, None, :, 0]
-        return np.hypot(du, v[None, :, None, None] - centre[:, None, None, :, 1])
+
+def _over(pictures: Singles, kernel: Floats) -> Singles:
+    return np.asarray(fftconvolve(pictures, kernel[None].astype(np.float32), "same", (1, 2)), np.float32)
 
 
 def enlarged(frames: UInt8, factor: int = ENLARGE) -> UInt8:
@@ -160,7 +168,7 @@ def tracker_for(setup: Setup) -> DiscTracker:
     balls = moving(setup)
     bodies = [setup.bodies[k] for k in balls]
     radii = np.array([body.shape.extent * ENLARGE * _pixels_a_metre(setup.camera) for body in bodies])
-    colours = np.array([body.colour for body in bodies])
+    colours = np.array([body.colour for body in bodies], np.float32)
     return DiscTracker(colours, tuple(k + 1 for k in balls), radii, _backdrop(setup))
 
 
