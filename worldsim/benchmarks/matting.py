@@ -3,7 +3,8 @@
 Compression stores colour at half the resolution of brightness (4:2:0), so that colours smear over the outline by two
 pixels and any threshold on colour makes masks too large. A pixel of the rim is a mixture a F + (1 - a) B of the
 object's own colour F and what lies behind, B (Porter and Duff 1984); it is the object's where a > 1/2: where it is
-nearer to F than to B. F is the colour of the nearest pixel well inside, so that shading does not matter.
+nearer to F than to B. F is the colour of the nearest pixel well inside, darkened at will as far as the inside itself
+tells that the object is shaded: a small ball is much darker at its rim than a few pixels from it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def settle_edges(frame: UInt8, ids: UInt8, picture: UInt8, behind: UInt8) -> UIn
         distance, (y, x) = ndimage.distance_transform_edt(~inside, return_indices=True)
         rim = (distance <= depth + _REACH) & ~inside
         near, seen, back = frame[window], nearest[window], behind[window]
-        own = _apart(near[rim], near[y[rim], x[rim]])
+        own = _apart(near[rim], near[y[rim], x[rim]], _darkest(near[inside]))
         other = _apart(near[rim], picture[window][rim])
         best = np.minimum(seen[rim], other)
         was = result[window]
@@ -71,9 +72,18 @@ def _inside(mask: Flags) -> tuple[int, Flags]:
     return 0, mask
 
 
-def _apart(first: UInt8, second: UInt8) -> Floats:
-    """Distance of colours, squared, with more weight on luma."""
-    gap = luma_chroma(first.astype(np.float64) - second) * _WEIGHT
+def _darkest(colours: UInt8) -> float:
+    """The share of its brightness to which an object may fall towards its rim: as far again as it falls inside."""
+    luma = colours @ _LUMA
+    low, high = np.quantile(luma, (0.05, 0.95))
+    return float((low / max(high, 1.0)) ** 2)
+
+
+def _apart(first: UInt8, second: UInt8, darkest: float = 1.0) -> Floats:
+    """Distance of colours, squared, with more weight on luma; the second may be darkened down to this share."""
+    seen, own = luma_chroma(first.astype(np.float64)) * _WEIGHT, luma_chroma(second.astype(np.float64)) * _WEIGHT
+    share = (seen * own).sum(-1) / np.maximum((own * own).sum(-1), 1.0)
+    gap = seen - own * share.clip(darkest, 1.0)[..., None]
     return np.asarray((gap * gap).sum(-1), np.float64)
 
 
