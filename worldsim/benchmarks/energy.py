@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
 from worldsim.benchmarks.track import Floats
 from worldsim.benchmarks.world import Motion
@@ -48,17 +49,18 @@ def energy_rise(motion: Motion, gravity: tuple[float, float, float]) -> tuple[Fl
         return rise, error
     scale = max(float(np.quantile(kinetic[known], 0.75)), 1e-12)
     noise = np.sqrt(_variance(motion, gravity)[:, moving].sum(-1).clip(0))
+    # Medians of the _FRAMES known frames from each on.
+    level, spread = (np.median(sliding_window_view(x[known], _FRAMES), -1) for x in (total, noise))
     lowest, at_lowest = np.inf, 0.0
     for t in range(frames):
         end = int(np.searchsorted(known, t))  # of the frames before t
         before, after = known[max(0, end - _FRAMES) : end], known[end : end + _FRAMES]
         if min(len(before), len(after)) < _FRAMES or t - before[0] > _REACH or after[-1] - t >= _REACH:
             continue
-        level = float(np.median(total[before]))
-        if level < lowest:
-            lowest, at_lowest = level, float(np.median(noise[before]))
-        rise[t] = max(0.0, float(np.median(total[after])) - lowest) / scale
-        error[t] = np.hypot(at_lowest, np.median(noise[after])) / scale
+        if level[end - _FRAMES] < lowest:
+            lowest, at_lowest = level[end - _FRAMES], spread[end - _FRAMES]
+        rise[t] = max(0.0, level[end] - lowest) / scale
+        error[t] = np.hypot(at_lowest, spread[end]) / scale
     return rise, error
 
 

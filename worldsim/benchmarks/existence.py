@@ -56,10 +56,13 @@ def _split(tracks: Tracks, k: int, seen: Flags) -> Flags:
     """(T,) whether a mask that shares no edge with another object falls into large parts."""
     alone = seen & (tracks.neighbour[:, k, 1:].sum(-1) == 0) & (tracks.area[:, k] >= MIN_AREA)
     result = np.zeros(len(seen), bool)
-    for t in np.flatnonzero(alone):
-        spread = 4 * np.sqrt(np.diag(tracks.covariance[t, k])) + 2
-        (u0, v0), (u1, v1) = np.floor(tracks.centroid[t, k] - spread).clip(0), np.ceil(tracks.centroid[t, k] + spread)
-        window = tracks.ids[t, int(v0) : int(v1), int(u0) : int(u1)] == k + 1
+    at = np.flatnonzero(alone)
+    centroid, spread = tracks.centroid[at, k], 4 * np.sqrt(tracks.covariance[at, k][:, [0, 1], [0, 1]]) + 2
+    low, high = np.floor(centroid - spread).clip(0), np.ceil(centroid + spread)
+    box = tracks.box[at, k]
+    plain = tracks.solid[at, k] & (box[:, :2] >= low).all(-1) & (box[:, 2:] <= high).all(-1)
+    for t, (u0, v0), (u1, v1) in zip(at[~plain], low[~plain].astype(int), high[~plain].astype(int), strict=True):
+        window = tracks.ids[t, v0:v1, u0:u1] == k + 1
         parts, count = ndimage.label(window, np.ones((3, 3), int))
         if count > 1:
             result[t] = 1 - np.bincount(parts.ravel())[1:].max() / tracks.area[t, k] > _SPLIT

@@ -77,9 +77,9 @@ def fit_balls(camera: Camera, planar: bool, frames: int, sights: Sequence[Sight]
     they are.
     """
     first = frames * np.arange(len(sights))
-    points = np.concatenate([sight.points for sight in sights])
+    points = np.concatenate([sight.points.T for sight in sights], 1)  # axes in front, which is several times as fast
     row = np.concatenate([sight.frame + start for sight, start in zip(sights, first, strict=True)])
-    surface = np.concatenate([sight.surface for sight in sights])
+    surface = np.concatenate([sight.surface.T for sight in sights], 1)
     at = np.concatenate([sight.at + start for sight, start in zip(sights, first, strict=True)])
     trust = np.concatenate([*(np.full(len(sight.frame), sight.trust) for sight in sights), np.ones(len(at))])
     radius = np.repeat([sight.radius for sight in sights], frames)
@@ -91,12 +91,12 @@ def fit_balls(camera: Camera, planar: bool, frames: int, sights: Sequence[Sight]
     slack = (EDGE_NOISE / camera.focal / 0.5) ** 2 if camera.kind == "perspective" else 1e-9
 
     def look(points: Floats, row: Ints, surface: Floats, at: Ints, centre: Floats, all_alone: bool) -> _Look:
-        normal, length = _outward(points, centre[row], planar)
+        normal, length = _outward(points, centre.T[:, row], planar)
         every = row
         if len(at):
-            way = surface - centre[at]
-            reach = np.linalg.norm(way, axis=-1)
-            normal = np.concatenate([normal, way / np.maximum(reach, 1e-12)[:, None]])
+            way = surface - centre.T[:, at]
+            reach = np.sqrt((way * way).sum(0))
+            normal = np.concatenate([normal, way / np.maximum(reach, 1e-12)], 1)
             length, every = np.concatenate([length, reach]), np.concatenate([row, at])
         residual = length - radius[every]
         if all_alone:
@@ -108,10 +108,10 @@ def fit_balls(camera: Camera, planar: bool, frames: int, sights: Sequence[Sight]
         weight = trust * seen.alone
         information, slope = np.empty((rows, size, size)), np.empty((rows, size))
         for i in range(size):
-            along = seen.normal[:, i] * weight
+            along = seen.normal[i] * weight
             slope[:, i] = np.bincount(seen.row, along * seen.residual, minlength=rows)
             for j in range(i + 1):
-                entry = np.bincount(seen.row, along * seen.normal[:, j], minlength=rows)
+                entry = np.bincount(seen.row, along * seen.normal[j], minlength=rows)
                 information[:, i, j] = information[:, j, i] = entry
         if not planar:
             information += slack * guess[:, :, None] * guess[:, None, :]
@@ -132,7 +132,7 @@ def fit_balls(camera: Camera, planar: bool, frames: int, sights: Sequence[Sight]
             if not moving.any():
                 break
             kept, deep_kept = moving[edge], moving[point]
-            near, edge, skin, point = near[kept], edge[kept], skin[deep_kept], point[deep_kept]
+            near, edge, skin, point = near[:, kept], edge[kept], skin[:, deep_kept], point[deep_kept]
             share = share[np.concatenate([kept, deep_kept])]
     # What the last step of each row was made from.
     seen = look(points, row, surface, at, before, False)
@@ -142,13 +142,15 @@ def fit_balls(camera: Camera, planar: bool, frames: int, sights: Sequence[Sight]
     ends = np.cumsum([0, *(len(sight.frame) for sight in sights)])
     for number, sight in enumerate(sights):
         own, mine = slice(first[number], first[number] + frames), slice(ends[number], ends[number + 1])
-        fits.append(BallFit(sight, centre[own], information[own], count[own], seen.normal[mine], seen.residual[mine]))
+        fits.append(
+            BallFit(sight, centre[own], information[own], count[own], seen.normal[:, mine].T, seen.residual[mine])
+        )
     return fits
 
 
 @dataclass(frozen=True)
 class _Look:
-    """Edges and points of surface against their rows' centres: (E,) row, (E, D) normal, (E,) metres, (E,) alone."""
+    """Edges and points of surface against their rows' centres: (E,) row, (D, E) normal, (E,) metres, (E,) alone."""
 
     row: Ints
     normal: Floats
@@ -157,10 +159,10 @@ class _Look:
 
 
 def _outward(points: Floats, centre: Floats, planar: bool) -> tuple[Floats, Floats]:
-    """Unit vectors from the centre to the nearest point of each line of sight, and their lengths."""
-    way = points - centre if planar else points * (points * centre).sum(-1, keepdims=True) - centre
-    length = np.linalg.norm(way, axis=-1)
-    return way / np.maximum(length, 1e-12)[:, None], length
+    """(D, E) unit vectors from centres to the nearest points of lines of sight, and (E,) lengths of the ways."""
+    way = points - centre if planar else points * (points * centre).sum(0) - centre
+    length = np.sqrt((way * way).sum(0))
+    return way / np.maximum(length, 1e-12), length
 
 
 def pixels_a_metre(camera: Camera, centre: Floats, planar: bool) -> Floats:

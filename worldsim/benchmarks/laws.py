@@ -87,9 +87,8 @@ def read_laws(
     settled = Settler(world, motion, frames)
     pairs = "no pair of bodies that can be placed"
     result["penetration"] = _penetration(settled, radius)
-    result["pass_through"] = settled(
-        violations.pass_through(trajectory, bodies, contacts=motion.contacts), np.nansum, "events", 1.0, pairs
-    )
+    passed = violations.pass_through(trajectory, bodies, contacts=motion.contacts, smooth=False)
+    result["pass_through"] = settled(passed, np.nansum, "events", 1.0, pairs)
     result["rigidity"] = _rigidity(tracks, world, motion, regime)
     short = barred(frames, unit, "needs 4 frames")
     result["teleport"] = (
@@ -285,9 +284,12 @@ def _gravity(motion: Motion, law: Law, margin: float) -> Violation:
     longest = min(max(2, round(_FLIGHT_SECONDS / trajectory.dt)), (trajectory.num_frames - 1) // 2)
     shortest = min(longest, max(2, round(0.6 * longest)))
     found = violations.gravity_error(trajectory, motion.bodies, law.gravity, law.drag, longest, margin, contacts)
+    moving = ~torch.tensor(motion.bodies.static)
     for window in range(longest - 1, shortest - 1, -1):
+        wanting = moving & ~found.measurable.any(0, keepdim=True)
+        if not bool(wanting.any()):
+            break
         other = violations.gravity_error(trajectory, motion.bodies, law.gravity, law.drag, window, margin, contacts)
-        wanting = ~found.measurable.any(0, keepdim=True)
         values = torch.where(wanting, other.values, found.values)
         found = dataclasses.replace(found, values=values, measurable=found.measurable | (other.measurable & wanting))
     return found

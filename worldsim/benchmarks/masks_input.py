@@ -54,8 +54,9 @@ def load_masks(
         else:
             where, frames = "masks", _checked(np.asarray(masks), expected, "masks")
         if isinstance(masks, np.ndarray) and masks.dtype == np.uint8 and masks.shape == shape == expected:
-            for t, frame in enumerate(frames):
-                _within(frame, limit, t, where)
+            if masks.max(initial=0) > limit:
+                for t, frame in enumerate(frames):
+                    _within(frame, limit, t, where)
             return np.ascontiguousarray(masks)
         ids = np.empty(shape, np.uint8)
         for t, frame in enumerate(frames):

@@ -37,15 +37,14 @@ def cut(track: Floats, known: Flags, noise: float) -> Ints:
     tau = np.arange(span) / span
     powers = tau[:, None] ** np.arange(5)
     sums = np.cumsum(weight[..., None] * powers, 1)
-    matrix = np.stack([sums[..., [0, 1, 2]], sums[..., [1, 2, 3]], sums[..., [2, 3, 4]]], -2) + 1e-9 * np.eye(3)
     right = np.cumsum(x[..., None, :] * powers[:, :3, None], 1)
-    fitted = (right * np.linalg.solve(matrix, right)).sum((-1, -2))
+    fitted = _explained(np.moveaxis(sums, -1, 0), np.moveaxis(right, -2, 0))
     cost = np.maximum(np.cumsum((x * x).sum(-1), 1) - fitted, 0.0) + _PRICE
     best, back = np.zeros(frames + 1), np.zeros(frames + 1, np.int64)
     for j in range(frames):
         reach = min(span, j + 1)
-        total = cost[j, :reach] + best[j - np.arange(reach)]
-        chosen = int(np.argmin(total))
+        total = cost[j, :reach] + best[j + 1 - reach : j + 1][::-1]
+        chosen = int(total.argmin())
         best[j + 1], back[j + 1] = total[chosen], j - chosen
     label = np.zeros(frames, np.int64)
     end, starts = frames, []
@@ -55,6 +54,25 @@ def cut(track: Floats, known: Flags, noise: float) -> Ints:
     for number, start in enumerate(reversed(starts)):
         label[start:] = number
     return label
+
+
+def _explained(sums: Floats, right: Floats) -> Floats:
+    """(...) b A^-1 b of the normal equations of parabolas, summed over axes, by Cholesky's factors without roots.
+
+    Args:
+        sums: (5, ...) sums of powers 0 to 4, of which A is made; 1e-9 is added to its diagonal.
+        right: (3, ..., D) b, a column an axis.
+    """
+    a = sums[0] + 1e-9
+    below1, below2 = sums[1] / a, sums[2] / a
+    b = sums[2] + 1e-9 - below1 * sums[1]
+    below3 = (sums[3] - below1 * sums[2]) / b
+    c = sums[4] + 1e-9 - below2 * sums[2] - below3 * below3 * b
+    y0 = right[0]
+    y1 = right[1] - below1[..., None] * y0
+    y2 = right[2] - below2[..., None] * y0 - below3[..., None] * y1
+    parts = (y0 * y0) / a[..., None] + (y1 * y1) / b[..., None] + (y2 * y2) / c[..., None]
+    return np.asarray(parts.sum(-1), np.float64)
 
 
 def _nearest_known(known: Flags) -> Ints:

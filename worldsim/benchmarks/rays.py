@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.geometry.points import point_distance
 from worldsim.physics.rotation import to_matrix
-from worldsim.scene import Body, Box, Camera, Capsule, Law, Plane, Setup, Shape
+from worldsim.scene import Body, Box, Camera, Capsule, Law, Plane, Polygon, Setup, Shape
 
 Floats = NDArray[np.float64]
 
@@ -83,12 +83,25 @@ def first_hit(body: Body, camera: Camera, pixels: Floats) -> Floats:
         return np.where((near <= far) & (far > 0), np.maximum(near, 0.0), np.inf)
     alone = Bodies.from_scenes([Setup((body,), Law(), camera, 1.0)], dtype=torch.float64)
     size, corners = alone.size[0, 0], alone.vertices[0, 0]
-    point, ray = torch.from_numpy(start.copy()), torch.from_numpy(way.copy())
-    length = torch.zeros(len(point), dtype=torch.float64)
-    for _ in range(64):
-        gap = point_distance(alone.kinds[0], size, corners, point + length[:, None] * ray).distance
-        length = length + gap.clamp_min(0)
-    return np.where((gap.numpy() < 1e-3 * body.shape.extent), length.numpy(), np.inf)
+    # Only rays through the ball around the body can meet it, and none beyond the ball's far side. A polygon is a prism
+    # without end.
+    reach = np.inf if isinstance(body.shape, Polygon) else (1 + 2e-3) * body.shape.extent
+    nearest = -(start * way).sum(-1)
+    chord = reach**2 - ((start + nearest[:, None] * way) ** 2).sum(-1)
+    length, far = np.full(len(start), np.inf), nearest + np.sqrt(chord.clip(0))  # metres along the line of sight
+    left = np.flatnonzero((chord > 0) & (far > 0))
+    gone = torch.zeros(len(left), dtype=torch.float64)
+    point, ray, end = (torch.from_numpy(x[left]) for x in (start, way, far))
+    for step in range(64):
+        if not len(left):
+            break
+        gap = point_distance(alone.kinds[0], size, corners, point + gone[:, None] * ray).distance
+        gone = gone + gap.clamp_min(0)
+        there = gap < (1e-12 if step < 63 else 1e-3 * body.shape.extent)
+        length[left[there.numpy()]] = gone[there].numpy()
+        going = ~there & (gone < end)
+        left, gone, point, ray, end = left[going.numpy()], gone[going], point[going], ray[going], end[going]
+    return length
 
 
 def shadow_radius(shape: Shape) -> float:

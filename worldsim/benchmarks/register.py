@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,16 @@ class View:
     planar: bool
     statics: dict[int, Body]
     depth: Floats | None = None
+    _hits: dict[int, tuple[Ints, Floats]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def hits(self, number: int, static: Body) -> tuple[Ints, Floats]:
+        """Edges of moving bodies against a static one: their places, and metres at which lines of sight meet it."""
+        if number not in self._hits:
+            moving = ~np.isin(self.edges.own, list(self.statics))
+            at = np.flatnonzero(moving & (self.edges.other == number))
+            hit = first_hit(static, self.camera, _far_side(self, at)) if len(at) else np.zeros(0)
+            self._hits[number] = at, hit
+        return self._hits[number]
 
 
 def own_edges(view: View, body: int, extent: float, distance: Floats) -> tuple[NDArray[np.bool_], Flags]:
@@ -97,11 +107,11 @@ def own_edges(view: View, body: int, extent: float, distance: Floats) -> tuple[N
     mine = edges.own == body
     use = mine & (edges.other == 0)
     for number, static in view.statics.items():
-        at = np.flatnonzero(mine & (edges.other == number))
-        if len(at):
-            # Where a body lies on a table the table is touched no nearer than the body; only what is nearer by its
-            # size covers it.
-            use[at] = first_hit(static, view.camera, _far_side(view, at)) > distance[edges.frame[at]] - extent
+        at, hit = view.hits(number, static)
+        own = mine[at]
+        # Where a body lies on a table the table is touched no nearer than the body; only what is nearer by its size
+        # covers it.
+        use[at[own]] = hit[own] > distance[edges.frame[at[own]]] - extent
     foreign = np.bincount(edges.frame[mine & ~use], minlength=view.tracks.num_frames)
     return use, np.asarray(foreign == 0, bool)
 
@@ -217,9 +227,14 @@ def _plausible(length: Floats, measured: Flags) -> Flags:
     """(T,) whether a distance is within a quarter of the median of the twelve measured frames around it."""
     known = np.flatnonzero(measured)
     good = np.zeros(len(length), bool)
-    for place, t in enumerate(known):
-        near = known[max(0, place - 6) : place + 7]
-        good[t] = abs(length[t] / np.median(length[near]) - 1) < 0.25
+    if len(known):
+        # Sorted with what lies beyond the ends last, so that the middle is found by counting.
+        padded = np.pad(length[known], 6, constant_values=np.inf)
+        near = np.sort(np.lib.stride_tricks.sliding_window_view(padded, 13), -1)
+        count = np.isfinite(near).sum(-1)
+        row = np.arange(len(known))
+        median = (near[row, (count - 1) // 2] + near[row, count // 2]) / 2
+        good[known] = np.abs(length[known] / median - 1) < 0.25
     return good
 
 

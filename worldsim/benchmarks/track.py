@@ -69,6 +69,9 @@ class Tracks:
         covariance: (T, N, 2, 2) square pixels; a pixel counts as a square, so that a line has width 1/12.
         border: (T, N) whether the mask touches the edge of the picture.
         neighbour: (T, N, N + 1) number of edges that the mask shares with each id.
+        solid: (T, N) whether the mask is plainly of one piece: one run of pixels in each of its rows, each touching the
+            next, if only at a corner. Others may be of one piece as well.
+        box: (T, N, 4) first u, first v, last u and last v, counted as ends of pixels; 0 where the object is not seen.
     """
 
     ids: UInt8
@@ -77,6 +80,8 @@ class Tracks:
     covariance: Floats
     border: Flags
     neighbour: Ints
+    solid: Flags
+    box: Ints
 
     @property
     def num_frames(self) -> int:
@@ -149,10 +154,14 @@ def measure_tracks(ids: UInt8, num_objects: int, edges: Outline | None = None) -
     count = num_objects + 1
     edges = outline(ids) if edges is None else edges
     sums = np.zeros((6, frames, count))
+    solid, box = np.ones((frames, count), bool), np.zeros((frames, count, 4), np.int64)
     border = np.zeros((frames, 256), bool)
     for start in range(0, frames, _CHUNK):
         part = ids[start : start + _CHUNK]
-        sums[:, start : start + len(part)] = _moments(part, count)
+        runs = _runs(part, count)
+        own = slice(start, start + len(part))
+        sums[:, own] = _moments(runs, len(part), count)
+        solid[own], box[own] = _pieces(runs, len(part), count)
         rim = np.concatenate([part[:, 0], part[:, -1], part[:, :, 0], part[:, :, -1]], -1)
         border[start + np.arange(len(part))[:, None], rim] = True
     area = sums[0]
@@ -164,23 +173,71 @@ def measure_tracks(ids: UInt8, num_objects: int, edges: Outline | None = None) -
     known = (edges.own < count) & (edges.other < count)
     flat = (edges.frame * count + edges.own) * count + edges.other
     neighbour = np.bincount(flat[known], minlength=frames * count * count).reshape(frames, count, count)
-    return Tracks(ids, area[:, 1:], centroid[:, 1:], covariance[:, 1:], border[:, 1:count], neighbour[:, 1:])
+    return Tracks(
+        ids,
+        area[:, 1:],
+        centroid[:, 1:],
+        covariance[:, 1:],
+        border[:, 1:count],
+        neighbour[:, 1:],
+        solid[:, 1:],
+        box[:, 1:],
+    )
 
 
-def _moments(ids: UInt8, count: int) -> Floats:
+@dataclass(frozen=True)
+class _Runs:
+    """Rows of equal pixels of the objects asked for, by frame, row and place: (R,) each.
+
+    Attributes:
+        key: Frame times number of ids, plus id.
+        row: v of the row's first edge.
+        begin: u where it begins.
+        end: u where it ends.
+    """
+
+    key: Ints
+    row: Ints
+    begin: Ints
+    end: Ints
+
+
+def _runs(ids: UInt8, count: int) -> _Runs:
+    height, width = ids.shape[1:]
+    flat = np.ascontiguousarray(ids).ravel()
+    change = np.empty(len(flat) + 1, bool)
+    np.not_equal(flat[1:], flat[:-1], out=change[1:-1])
+    change[::width] = True  # rows begin anew, and the last one ends
+    at = np.flatnonzero(change)
+    own = flat[at[:-1]]
+    asked = np.flatnonzero((own > 0) & (own < count))
+    begin, length = at[asked], at[asked + 1] - at[asked]
+    line, u = np.divmod(begin, width)
+    frame, row = np.divmod(line, height)
+    return _Runs(frame * count + own[asked], row, u, u + length)
+
+
+def _moments(runs: _Runs, frames: int, count: int) -> Floats:
     """(6, T, count) integrals over each id's pixels of 1, u, v, u u, u v and v v."""
-    frames, height, width = ids.shape
-    t, y, x, a, b = _steps(ids, 2)
-    # A row of equal pixels from u0 to u1 gives F(u1) - F(u0): an edge ends the row on its left and begins the one on
-    # its right; rows also begin at u = 0, where F is 0, and end at the picture's width.
-    last_t, last_y = np.divmod(np.arange(frames * height), height)
-    end = np.concatenate([x + 1.0, x + 1.0, np.full(len(last_t), float(width))])
-    v = np.concatenate([y, y, last_y]) + 0.5
-    own = np.concatenate([a, b, ids[:, :, -1].ravel()]).astype(np.int64)
-    key = np.concatenate([t, t, last_t]) * count + own
-    sign = np.concatenate([np.ones(len(t)), -np.ones(len(t)), np.ones(len(last_t))])
-    asked = (own > 0) & (own < count)
-    key, end, v, sign = key[asked], end[asked], v[asked], sign[asked]
-    length, first = sign * end, sign * end * end / 2
-    terms = (length, first, length * v, first * end * (2 / 3), first * v, length * (v * v + 1 / 12))
-    return np.stack([np.bincount(key, term, frames * count).reshape(frames, count) for term in terms])
+    begin, end, v = runs.begin.astype(np.float64), runs.end.astype(np.float64), runs.row + 0.5
+    length = end - begin
+    first = length * (end + begin) / 2
+    second = length * (end * end + end * begin + begin * begin) / 3
+    terms = (length, first, length * v, second, first * v, length * (v * v + 1 / 12))
+    return np.stack([np.bincount(runs.key, term, frames * count).reshape(frames, count) for term in terms])
+
+
+def _pieces(runs: _Runs, frames: int, count: int) -> tuple[Flags, Ints]:
+    """(T, count) and (T, count, 4): see Tracks.solid and Tracks.box."""
+    solid, box = np.ones(frames * count, bool), np.zeros((frames * count, 4), np.int64)
+    if len(runs.key):
+        order = np.argsort(runs.key, kind="stable")  # rows stay in order
+        key, row, begin, end = runs.key[order], runs.row[order], runs.begin[order], runs.end[order]
+        joined = (row[1:] == row[:-1] + 1) & (begin[1:] <= end[:-1]) & (end[1:] >= begin[:-1])
+        same = key[1:] == key[:-1]
+        solid[key[1:][same & ~joined]] = False
+        first = np.flatnonzero(np.concatenate([[True], ~same]))
+        last = np.concatenate([first[1:], [len(key)]]) - 1
+        low, high = np.minimum.reduceat(begin, first), np.maximum.reduceat(end, first)
+        box[key[first]] = np.stack([low, row[first], high, row[last] + 1], -1)
+    return solid.reshape(frames, count), box.reshape(frames, count, 4)
