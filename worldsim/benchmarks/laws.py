@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import minimum_filter1d
 
 from worldsim.benchmarks.energy import MAX_ERROR, energy_rise
 from worldsim.benchmarks.existence import existence
@@ -87,8 +88,8 @@ def read_laws(
     settled = Settler(world, motion, frames)
     pairs = "no pair of bodies that can be placed"
     result["penetration"] = _penetration(settled, radius)
-    passed = violations.pass_through(trajectory, bodies, contacts=motion.contacts, smooth=False)
-    result["pass_through"] = settled(passed, np.nansum, "events", 1.0, pairs)
+    through = violations.pass_through(trajectory, bodies, contacts=motion.contacts, smooth=False)
+    result["pass_through"] = settled(_sharp(motion, through, balls=False), np.nansum, "events", 1.0, pairs)
     result["rigidity"] = _rigidity(tracks, world, motion, regime)
     short = barred(frames, unit, "needs 4 frames")
     result["teleport"] = (
@@ -213,8 +214,12 @@ def _jitter(settled: Settler, expected: Trajectory | None, radius: float) -> Rea
     return settled(found, _worst_body, settled.world.unit, radius, "no body rests")
 
 
-def _sharp(motion: Motion, found: Violation) -> Violation:
-    """Of a law of pairs, the entries whose distance is known well enough."""
+def _sharp(motion: Motion, found: Violation, balls: bool = True) -> Violation:
+    """Of a law of pairs, the entries whose distance is known well enough; without `balls`, theirs with each other all.
+
+    What a ball goes through is told from its way, which errs little. Turns that are hardly known flicker: of other
+    bodies the distance must be known well for two frames on both sides.
+    """
     bodies = motion.bodies
     if found.subjects.shape[0]:
         measured = motion.contacts.distances
@@ -227,6 +232,11 @@ def _sharp(motion: Motion, found: Violation) -> Violation:
             square += np.einsum("tki,tkij,tkj->tk", way, motion.pose_covariance[:, k], way)
         width = violations.thickness(bodies)[0].numpy()
         sharp = torch.from_numpy(square < (_MAX_DEPTH_ERROR * np.minimum(width[i], width[j])) ** 2)
+        if not balls:
+            shapes = zip(motion.places, bodies.kinds, strict=True)
+            turning = np.array([k in motion.registrations and kind != "sphere" for k, kind in shapes])
+            sharp = torch.from_numpy(minimum_filter1d(sharp.numpy(), 5, axis=0))
+            sharp |= torch.from_numpy(~(turning[i] | turning[j]))
         found = dataclasses.replace(found, measurable=found.measurable & sharp)
     return found
 
@@ -244,7 +254,17 @@ def _laws_of_motion(settled: Settler, world: World, motion: Motion, radius: floa
     contacts = motion.contacts
     residual = violations.dynamics_residual(trajectory, bodies, law.gravity, law.drag, margin=margin, contacts=contacts)
     pull = float(np.linalg.norm(law.gravity))
-    free = settled.only(lambda body: body.name not in world.jointed)
+    flights = settled.only(lambda body: body.name not in world.jointed)
+    alone = torch.from_numpy(motion.apart)
+
+    def free(
+        found: Violation, statistic: Callable[[Floats], object], unit: str, reference: float, reason: str
+    ) -> Reading:
+        apart = alone[:, found.subjects[:, 0]]
+        return flights(
+            dataclasses.replace(found, measurable=found.measurable & apart), statistic, unit, reference, reason
+        )
+
     result = {
         "dynamics": free(residual, _worst_body, "m", radius, flight),
         "uncaused_response": free(_uncaused(motion, law, margin), np.nanmax, "m/s", radius, flight),

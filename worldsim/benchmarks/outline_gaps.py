@@ -64,7 +64,7 @@ class Gaps(Protocol):
         ...
 
     def take(self, index: Tensor, slot: Tensor, source: Tensor | None) -> Gaps:
-        """Of some of the edges (E',), which belong to slots (E',); these are the old slots `source` (S',), or the same."""
+        """Of edges `index` (E',), which belong to slots (E',): the old slots `source` (S',), or the same."""
         ...
 
 

@@ -144,7 +144,7 @@ def _best_angle(task: _Task, bodies: dict[int, Body]) -> Tensor:
 
 
 def _handed_on(task: _Task, turn: Tensor) -> tuple[Tensor, Tensor]:
-    """Poses of all slots, from the masks' centres first; what does not fit or is hidden then starts from a neighbour."""
+    """Poses of all slots, from the masks' centres first; what does not fit or is hidden starts from a neighbour."""
     count, frames = task.seen.shape
     every = torch.arange(count * frames)
     position, orientation, costs = task.fit(every, task.guess, turn)

@@ -17,7 +17,7 @@ _SAME = 1e-6  # relative difference of sizes that count as equal
 
 
 def symmetries(shape: Shape, planar: bool) -> Tensor:
-    """(G, 4) turns in the body frame after which a shape covers the same space; of capsules without that about the axis.
+    """(G, 4) turns in the body frame after which a shape covers the same space; not those about a capsule's axis.
 
     Polygons count as having none, so that a regular one may seem to turn by an nth of the circle.
     """

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from scipy.ndimage import maximum_filter1d
 
 from worldsim.benchmarks.pieces import smooth
 from worldsim.benchmarks.rays import fit_camera
@@ -130,6 +131,7 @@ class Motion:
         registrations: By place, of the bodies that move.
         pose_covariance: (T, N', 6, 6) of the errors of position and rotation vector, world frame, metres and radians.
         spans: (T, N') seconds of the stretch between impacts that each fit rests on; 0 where there is none.
+        apart: (T, N') whether no moving body that could not be placed is seen beside it, who may hold or hit it.
     """
 
     places: tuple[int, ...]
@@ -139,6 +141,7 @@ class Motion:
     registrations: dict[int, Registration]
     pose_covariance: Floats
     spans: Floats
+    apart: Flags
 
     @property
     def covariance(self) -> Floats:
@@ -189,6 +192,8 @@ def read_motion(
             if told is not None:
                 covariance[:, column] = told
                 spin[:, column] = _spin(found[k], 1 / fps)
+                if not world.planar and depth is None:
+                    spans[:, column] = 0  # silhouettes alone err alike for many frames, so that no fit averages it out
             if world.planar:
                 presence[_hidden(tracks, k, found[k].measured), column] = 1
         elif state is not None:
@@ -204,7 +209,16 @@ def read_motion(
         angular_velocity=torch.from_numpy(spin),
         presence=torch.from_numpy(firm),
     )
-    return Motion(places, trajectory, smoothed, _bodies(world, places), found, covariance, spans)
+    apart = _apart(tracks, world, places, presence > 0.5)
+    return Motion(places, trajectory, smoothed, _bodies(world, places), found, covariance, spans, apart)
+
+
+def _apart(tracks: Tracks, world: World, places: tuple[int, ...], known: Flags) -> Flags:
+    """(T, N') whether no mask of a moving body whose place is not known touches a body's mask, nor did or will soon."""
+    lost = np.tile([not body.static for body in world.bodies], (tracks.num_frames, 1))
+    lost[:, list(places)] &= ~known
+    beside = ((tracks.neighbour[:, :, 1:] > 0) & lost[:, None]).any(-1)
+    return np.asarray(~maximum_filter1d(beside, 2 * _GAP + 1, axis=0)[:, list(places)], bool)
 
 
 def _spin(found: Registration, dt: float) -> Floats:
