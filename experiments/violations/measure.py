@@ -191,15 +191,15 @@ def _met(motion: Trajectory, bodies: Bodies, size: Tensor, touched: Sequence[tup
     """
     one = bodies.map(lambda x: x[b : b + 1])
     step = motion.position[b].diff(dim=0)
-    count, met = 0, motion.num_frames
+    count, frames = 0, motion.num_frames
     for onset, i, j in touched:
         near = NEAR * float(torch.minimum(size[b, i], size[b, j]))
-        low, high = max(0, int(np.floor(onset)) - LATE), min(met - 1, int(np.ceil(onset)) + LATE)
+        low, high = max(0, int(np.ceil(onset - LATE))), min(frames - 1, int(np.floor(onset + LATE)))
         for t in range(low, high + 1):
             if not bool((motion.presence[b, t, [i, j]] > 0.5).all()):
                 continue
             onward = step[t - 1] if t > 0 else torch.zeros_like(step[0])
-            back = -step[t] if t < met - 1 else torch.zeros_like(step[0])
+            back = -step[t] if t < frames - 1 else torch.zeros_like(step[0])
             share = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None, None]
             path = torch.cat([motion.position[b, t] + share * way for way in (onward, back)])[None]
             turn = motion.orientation[b, t].expand(1, path.shape[1], -1, -1)

@@ -1,0 +1,152 @@
+"""The tables of the violations study: python experiments/violations/page.py OUT, the folder that evaluate.py filled."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import DEEP, ENOUGH, LATE, READERS
+from rows import FLOOR, GHOSTS, PAIRED, PLAIN, RASTER
+from summary import FORMED, Interval, Table, formed, gain, gather, load_pieces, mean, ratio, recall
+
+CELLS = ("box id", "box ood", "hoop id", "hoop ood")
+RATIOS = ("overlap", "deepest", "deep", "pass_through")
+TITLES = {
+    "overlap": "Penetration: deepest overlap of a frame, mean over new frames, in radii of the smaller ball",
+    "deepest": "Penetration: deepest overlap of a clip, in radii of the smaller ball",
+    "deep": f"Share of clips with an overlap deeper than {DEEP} radii",
+    "pass_through": "Pass-throughs a clip",
+    "recall": f"Contact recall: share of true contacts that occur within {LATE} frames",
+    "rigidity": "Rigidity: log ratio of size or axes to those in the context",
+    "permanence": "Permanence: share of balls and frames that show half to twice the true area",
+    "teleport": "Teleport: largest leap of a clip, in radii",
+    "measured": "Measurability: share of balls and frames that can be placed",
+    "headline": "Headline of the benchmark, first clips alone",
+    "psnr": "PSNR against the truth over the new frames, decibels",
+}
+ONCE = ("headline", "psnr")  # read by the tracker, or by none
+GAPS = ("overlap", "pass_through", "recall", "permanence")
+
+
+def page(pieces: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    rng = np.random.default_rng(0)
+    tables = {reader: gather(pieces, reader) for reader in READERS}
+    parts = [_how(pieces)]
+    for reader in READERS:
+        for name, title in TITLES.items():
+            if reader == READERS[0] or name not in ONCE:
+                parts += [f"\n{title}, reader {reader}:\n", _grid(tables[reader], name, rng)]
+    parts += ["\n### Ratios\n", _ratios(tables, rng), "\n### Gap between the readers\n", _gaps(tables, rng)]
+    parts += ["\n### In words\n", *_words(tables[READERS[0]], rng)]
+    return "\n".join(parts)
+
+
+def _figure(figures: dict[str, np.ndarray], name: str, rng: np.random.Generator) -> Interval | None:
+    if name == "recall":
+        return recall(figures["met"], figures["due"], rng)
+    values = figures[name]
+    return mean(values, rng) if np.isfinite(values).any() else None
+
+
+def _lines(rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
+
+
+def _grid(table: Table, name: str, rng: np.random.Generator) -> str:
+    rows = [["", *CELLS]]
+    for row, cells in table.items():
+        found = [_figure(cells[cell], name, rng) if cell in cells else None for cell in CELLS]
+        rows.append([row, *("-" if f is None else str(f) for f in found)])
+    return _lines(rows)
+
+
+def _ratios(tables: dict[str, Table], rng: np.random.Generator) -> str:
+    """Of each row against the paired one; the violating twin against the raster checks the measure."""
+    rows = [["", "reader", "figure", *CELLS]]
+    pairs = [(GHOSTS, RASTER)]
+    pairs += [(row, PAIRED) for row in tables[READERS[0]] if row not in (FLOOR, RASTER, PAIRED)]
+    for worse, better in pairs:
+        for reader, table in tables.items():
+            if worse not in table or better not in table:
+                continue
+            for name in RATIOS:
+                shown = []
+                for cell in CELLS:
+                    needed = [table[row].get(cell) for row in (worse, better, FLOOR)]
+                    if any(figures is None for figures in needed):
+                        shown.append("-")
+                    elif worse != GHOSTS and not formed(tables[READERS[0]][worse][f"{cell.split()[0]} id"]):
+                        shown.append("not formed")
+                    else:
+                        shown.append(str(ratio(*(figures[name] for figures in needed), name, rng)))
+                rows.append([f"{worse} over {better}", reader, name, *shown])
+    return _lines(rows)
+
+
+def _gaps(tables: dict[str, Table], rng: np.random.Generator) -> str:
+    """The readout's figure less the tracker's."""
+    rows = [["", "figure", *CELLS]]
+    first, second = (tables[reader] for reader in READERS)
+    for row in first:
+        for name in GAPS:
+            shown = []
+            for cell in CELLS:
+                if cell not in first[row]:
+                    shown.append("-")
+                    continue
+                one, two = (_figure(table[row][cell], name, rng) for table in (first, second))
+                shown.append("-" if one is None or two is None else f"{two.value - one.value:+.3f}")
+            rows.append([row, name, *shown])
+    return _lines(rows)
+
+
+def _words(table: Table, rng: np.random.Generator) -> list[str]:
+    """What the transformer adds to the raster, and whether it learned physics."""
+    said = []
+    for cell in CELLS:
+        if cell in table.get(PAIRED, {}) and cell in table.get(RASTER, {}):
+            more = gain(table[PAIRED][cell]["psnr"], table[RASTER][cell]["psnr"], rng)
+            said.append(f"- {cell}: paired shows {more} decibels more of the picture than the rasterised prior.")
+        if cell in table.get("paired, hint off", {}) and cell in table.get(PLAIN, {}):
+            less = gain(table[PLAIN][cell]["overlap"], table["paired, hint off"][cell]["overlap"], rng)
+            told = "learned physics" if less.low > 0 else "no sign of learned physics"
+            said.append(f"- {cell}: hint off, overlap is {less} radii less than plain's: {told}.")
+    return said or ["- Nothing yet: neither a paired nor a plain run has been evaluated."]
+
+
+def _how(pieces: list[dict[str, Any]]) -> str:
+    clips: dict[str, int] = {}
+    minutes: dict[str, float] = {}
+    runs: dict[str, str] = {}
+    for p in pieces:
+        minutes[p["row"]] = minutes.get(p["row"], 0) + p["seconds"] / 60
+        if p["family"] == "hoop" and p["split"] == "id":
+            clips[p["row"]] = p["clips"] * p["seeds"]
+        if p["run"]:
+            runs[p["row"]] = f"{p['run']['steps']} steps, seed {p['run']['seed']}, {p['run']['minutes']} minutes"
+    spoken = "; ".join(f"{row}: {told}" for row, told in runs.items())
+    counts = "; ".join(f"{row} {count}" for row, count in clips.items())
+    return (
+        f"Clips x sampling seeds of the hoop in distribution, and of the box as many: {counts}. {pieces[0]['steps']} "
+        f"Euler steps; {pieces[0]['hardware']}, {sum(minutes.values()):.0f} minutes in all. Training: "
+        f"{spoken or 'none'}. Intervals are 95 % by bootstrap over clips. Clips of which less than {ENOUGH} of the "
+        "balls and frames can be placed stand at the worst value of any row's clip. A row below permanence or "
+        f"measurability {FORMED} in distribution is not formed, and no ratio is claimed of it."
+    )
+
+
+def main() -> None:
+    """Print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    pieces = load_pieces(parser.parse_args().out)
+    if not pieces:
+        parser.error("out: must hold what evaluate.py wrote, holds no .json")
+    print(page(pieces))
+
+
+if __name__ == "__main__":
+    main()

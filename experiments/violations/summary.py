@@ -1,0 +1,127 @@
+"""From figures of clips to what is claimed: means, recalls, and ratios with their bootstrap intervals (DESIGN.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import DEEP, ENOUGH
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+DRAWS = 2000
+# Figures of which more is worse: clips that cannot be measured get the worst value that any row's clip has.
+WORSE = ("deepest", "overlap", "deep", "pass_through", "rigidity", "teleport")
+EVENTS = ("deep", "pass_through")
+FORMED = 0.9
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        digits = 3 if abs(self.value) < 10 else 1
+        return f"{self.value:.{digits}f} ({self.low:.{digits}f}, {self.high:.{digits}f})"
+
+
+# By row, then by cell such as "box id", then by figure: (clips,).
+Table = dict[str, dict[str, dict[str, Floats]]]
+
+
+def gather(pieces: Iterable[dict[str, Any]], reader: str) -> Table:
+    """All pieces by one reader, the sets of the box joined, clips that cannot be measured at the worst value."""
+    parts: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for piece in pieces:
+        cell = f"{'hoop' if piece['family'] == 'hoop' else 'box'} {piece['split']}"
+        place = parts.setdefault(piece["row"], {}).setdefault(cell, {})
+        for name, values in piece["readers"][reader].items():
+            place.setdefault(name, []).extend(values)
+        place.setdefault("headline", []).extend(piece["headline"])
+    table: Table = {
+        row: {cell: {name: np.array(v, float) for name, v in figures.items()} for cell, figures in cells.items()}
+        for row, cells in parts.items()
+    }
+    for cell in {cell for cells in table.values() for cell in cells}:
+        fill_worst([cells[cell] for cells in table.values() if cell in cells])
+    return table
+
+
+def fill_worst(rows: list[dict[str, Floats]]) -> None:
+    """In place: where a clip's places cannot be told, or a figure says nothing, the worst value of all rows' clips."""
+    good = [np.nan_to_num(row["measured"], nan=1.0) >= ENOUGH for row in rows]
+    for name in WORSE:
+        seen = np.concatenate([row[name][ok] for row, ok in zip(rows, good, strict=True)])
+        worst = np.nanmax(seen) if np.isfinite(seen).any() else np.nan
+        for row, ok in zip(rows, good, strict=True):
+            row[name] = np.where(ok & np.isfinite(row[name]), row[name], worst)
+
+
+def draws(values: Floats, rng: np.random.Generator) -> Floats:
+    """(DRAWS,) means of resampled clips, those with NaN left out."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return np.full(DRAWS, np.nan)
+    return np.asarray(values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(1), float)
+
+
+def interval(value: float, drawn: Floats) -> Interval:
+    """With the 2.5 % and 97.5 % quantiles of the draws."""
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(float(value), float(low), float(high))
+
+
+def mean(values: Floats, rng: np.random.Generator) -> Interval:
+    """Over clips."""
+    good = values[np.isfinite(values)]
+    return interval(float(good.mean()) if len(good) else np.nan, draws(values, rng))
+
+
+def recall(met: Floats, due: Floats, rng: np.random.Generator) -> Interval:
+    """Share of the true contacts that occur, clips resampled."""
+    pick = rng.integers(len(met), size=(DRAWS, len(met)))
+    return interval(float(met.sum() / due.sum()), met[pick].sum(1) / due[pick].sum(1).clip(1))
+
+
+def gain(first: Floats, second: Floats, rng: np.random.Generator) -> Interval:
+    """Mean of the first less that of the second, each resampled."""
+    return interval(float(np.nanmean(first) - np.nanmean(second)), draws(first, rng) - draws(second, rng))
+
+
+def least(floor: Floats, name: str) -> float:
+    """What a denominator is at least: the standard error of the floor; with no event at all, the rule of three.
+
+    Of n clips without an event, at most 3 / n have one (95 %). A depth of 0 in all n clips is taken alike: at most
+    3 / n of them reach DEEP.
+    """
+    if np.all(floor == 0):
+        return 3 / len(floor) * (1.0 if name in EVENTS else DEEP)
+    return float(floor.std(ddof=1) / np.sqrt(len(floor)))
+
+
+def ratio(worse: Floats, better: Floats, floor: Floats, name: str, rng: np.random.Generator) -> Interval:
+    """(worse - floor) / (better - floor), each row's clips resampled on their own."""
+    bound = least(floor, name)
+    drawn = [draws(x, rng) for x in (worse, better, floor)]
+    value = (worse.mean() - floor.mean()) / max(better.mean() - floor.mean(), bound)
+    return interval(float(value), (drawn[0] - drawn[2]) / np.maximum(drawn[1] - drawn[2], bound))
+
+
+def formed(figures: dict[str, Floats]) -> bool:
+    """Whether a row's videos hold bodies at all, so that ratios mean something: asked in distribution."""
+    return bool(np.nanmean(figures["permanence"]) >= FORMED and np.nanmean(figures["measured"]) >= FORMED)
+
+
+def load_pieces(folder: Path) -> list[dict[str, Any]]:
+    """What evaluate.py wrote, in order of writing."""
+    paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    return [json.loads(path.read_text()) for path in paths]
