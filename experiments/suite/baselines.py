@@ -43,8 +43,8 @@ the last context frame held still is not ({still}); the intervals of the last tw
 
 - *truth* is the floor itself and scores 1 by definition.
 - *pybullet* is PyBullet's motion in MuJoCo's pictures.
-- *static* repeats the last context frame. It breaks no law of contact and none of shape, and loses stillness, gravity
-  and momentum: the headline is a mean over four groups of laws, so that a still picture keeps those that it obeys.
+- *static* repeats the last context frame. It breaks no law of contact and none of shape; stillness, which multiplies
+  the mean over the groups of laws, takes what it did not earn.
 {PRIOR if "prior" in by_name else ""}
 {markdown(rows, settings_of(config))}"""
 

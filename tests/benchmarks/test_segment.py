@@ -10,9 +10,12 @@ from scipy import ndimage
 
 import worldsim as ws
 from worldsim.benchmarks._self_test import thresholds
+from worldsim.benchmarks.ground_truth import backdrop_of
 from worldsim.benchmarks.matting import settle_edges
+from worldsim.benchmarks.segment import tracker_for
 from worldsim.benchmarks.track import measure_tracks
-from worldsim.benchmarks.trials import excess
+from worldsim.benchmarks.trials import excess, fresh
+from worldsim.benchmarks.world import world_of
 
 FPS, FRAMES = 10.0, 24
 LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -70,3 +73,13 @@ def test_smeared_colour_does_not_make_masks_larger():
     settled = settle_edges(frame, first, picture, behind)
     assert ((settled == 1) != disc).sum() <= 0.02 * disc.sum()
     assert np.array_equal(settle_edges(frame, behind, picture, behind), behind)
+
+
+def test_rims_of_small_shaded_balls_are_theirs():
+    rollout = fresh("billiards", 700, 128, "val")
+    world = world_of(rollout.scene, 128, 128)
+    found = tracker_for(world, backdrop_of(rollout.scene, 128, 128))(rollout.video)
+    for k in world.objects:
+        own, true = found == k + 1, rollout.ids == k + 1
+        # At six pixels a rim of one pixel is a third of the area.
+        assert (own & true).sum() / (own | true).sum() > 0.85, world.bodies[k].name

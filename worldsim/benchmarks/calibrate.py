@@ -2,8 +2,8 @@
 
 Scales and thresholds come from twins at their stated strength and from second takes by another engine, read by masks
 and by the built-in tracker at the largest of the heights, floors from ground-truth renders at all of them; all on
-scenes of role "val", which no figure is reported on. Trials are kept in calibration/ in the working directory: a run
-that was stopped goes on there, and one with a larger num adds to them.
+scenes of role "val", which no figure is reported on. Trials are kept in runs/calibration/ under the working directory:
+a run that was stopped goes on there, and one with a larger num adds to them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from worldsim.benchmarks.twins import KINDS
 
 ROLE = "val"
 HERE = Path(__file__).parent
-KEPT = Path("calibration")
+KEPT = Path("runs/calibration")
 # No twin is made for these alone: a wrong gravity breaks the first two for as long as the flight lasts, a body that
 # goes through another keeps on where it should part.
 BORROWED = {"dynamics": "wrong_gravity", "momentum": "wrong_gravity", "unanswered_contact": "pass_through"}

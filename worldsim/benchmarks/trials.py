@@ -101,19 +101,19 @@ def try_scene(
     """
     rollout = fresh(family, seed, pixels, role)
     truth = judged(rollout, rollout, use_masks)
-    trials = [Trial(TRUTH, law, True, f.value / f.reference, f.value / f.reference) for law, f in _asked(truth)]
+    trials = [Trial(TRUTH, law, True, _floor(f), _floor(f)) for law, f in _asked(truth)]
     if not twins:
         return SceneTrials(family, seed, truth.regime, tuple(trials))
     lawful = None if second_engine is None else second_take(rollout, second_engine)
     deep = use_masks and not rollout.scene.planar
     if lawful is not None:
         found = judged(lawful, rollout, use_masks)
-        trials += [Trial(LAWFUL, law, True, excess(found, law), f.floor / f.reference) for law, f in _asked(found)]
+        trials += [Trial(LAWFUL, law, True, excess(found, law), _floor(f)) for law, f in _asked(found)]
         if deep:
             found = judged(lawful, rollout, True, with_depth=True)
             laws = {KINDS[kind].law for kind in PAIRS}
             asked = [(law, f) for law, f in _asked(found) if law in laws]
-            trials += [Trial(LAWFUL + DEEP, law, True, excess(found, law), f.floor / f.reference) for law, f in asked]
+            trials += [Trial(LAWFUL + DEEP, law, True, excess(found, law), _floor(f)) for law, f in asked]
     for kind in TESTED:
         for twin in twins_of(rollout, kind):
             found = judged(twin, rollout, use_masks)
@@ -154,7 +154,12 @@ def excess(found: Violations, law: str) -> float:
     figure = found.figures[law]
     if figure.applies and figure.measurable == 0:
         return float("inf")
-    return (figure.value - figure.floor) / figure.reference
+    return float((figure.value - figure.floor) / figure.reference)
+
+
+def _floor(figure: Figure) -> float:
+    """In references."""
+    return float(figure.floor / figure.reference)
 
 
 def _trial(kind: str, law: str, twin: Rollout, found: Violations) -> Trial | None:
@@ -162,7 +167,7 @@ def _trial(kind: str, law: str, twin: Rollout, found: Violations) -> Trial | Non
     figure = found.figures[law]
     if not figure.applies or (law != KINDS[kind].law and figure.measurable == 0):
         return None
-    floor = figure.floor / figure.reference
+    floor = _floor(figure)
     pair = broken_pair(twin) if kind in PAIRS else None
     if law == KINDS[kind].law and not readable(figure, twin, pair):
         why = figure.reason or "nothing measured where the law is broken"
