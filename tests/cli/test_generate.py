@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_refused(capsys, checkpoints, tmp_path, toy_video):
         (["scene=collision", mine, "out=x.avi"], "out: must end in .mp4 or .gif, got 'x.avi'"),
         (["scene=collision", mine, "guidance=force"], "guidance: must be none or one of energy, project, got 'force'"),
         (["scene=collision", mine, "num_frames=0"], "num_frames: must be 1 or more, got 0"),
-        (["scene=collision", mine, "solver=rk4"], "solver: must be one of euler, heun, got 'rk4'"),
+        (["scene=collision", mine, "solver=rk4"], "solver: must be one of euler, heun, ab2, got 'rk4'"),
         (["scene=collision", mine, "text=a ball"], "text: must be left out, this model was built without"),
         (["scene=bouncing_balls", mine], "setup[0].fps: must be 10, which the model is trained for, got 24"),
         ([clip], "setup: must be given with context"),

@@ -1,6 +1,7 @@
 """Path conversions round-trip, and samplers solve a case whose answer is known in closed form."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -52,7 +53,9 @@ def gaussian_denoiser(mean, std):
     return denoise
 
 
-@pytest.mark.parametrize(("solver", "steps", "tolerance"), [("euler", 200, 0.02), ("heun", 40, 0.01)])
+@pytest.mark.parametrize(
+    ("solver", "steps", "tolerance"), [("euler", 200, 0.02), ("heun", 40, 0.01), ("ab2", 40, 0.01)]
+)
 def test_samplers_reach_the_data_distribution(solver, steps, tolerance):
     context = torch.zeros(64, 1, 0, 16, 16, dtype=torch.float64)
     out = sample(
@@ -62,17 +65,39 @@ def test_samplers_reach_the_data_distribution(solver, steps, tolerance):
     assert abs(out.std() - 0.3) < tolerance
 
 
-def test_heun_is_of_higher_order_than_euler():
-    def run(solver, steps):
-        generator = torch.Generator().manual_seed(3)
-        context = torch.zeros(1, 1, 0, 4, 4, dtype=torch.float64)
-        return sample(gaussian_denoiser(0.5, 0.5), context, 1, steps=steps, solver=solver, generator=generator)
+@pytest.mark.parametrize("shift", [1.0, 2.0])
+@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2), ("ab2", 2)])
+def test_solvers_converge_at_their_order(solver, order, shift):
+    """For data N(m, s^2) the path from noise e ends at m + s e exactly."""
+    noise = torch.randn((1, 1, 1, 8, 8), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
-    truth = run("heun", 2000)
-    euler = [float((run("euler", n) - truth).abs().max()) for n in (20, 40)]
-    heun = [float((run("heun", n) - truth).abs().max()) for n in (20, 40)]
-    assert euler[0] / euler[1] == pytest.approx(2, rel=0.35)
-    assert heun[1] < euler[1] / 4
+    def error(steps):
+        generator = torch.Generator().manual_seed(3)
+        context = torch.zeros(1, 1, 0, 8, 8, dtype=torch.float64)
+        out = sample(
+            gaussian_denoiser(0.5, 0.5), context, 1, steps=steps, solver=solver, shift=shift, generator=generator
+        )
+        return float((out - (0.5 + 0.5 * noise)).abs().max())
+
+    for steps in (40, 80, 160):
+        assert math.log2(error(steps) / error(2 * steps)) == pytest.approx(order, abs=0.25)
+
+
+def test_two_steps_of_memory_beat_euler_at_equal_evaluations():
+    noise = torch.randn((1, 1, 1, 8, 8), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    calls = []
+
+    def counted(z, t):
+        calls.append(float(t.max()))
+        return gaussian_denoiser(0.5, 0.5)(z, t)
+
+    errors = {}
+    for solver in ("euler", "ab2"):
+        context = torch.zeros(1, 1, 0, 8, 8, dtype=torch.float64)
+        out = sample(counted, context, 1, steps=20, solver=solver, generator=torch.Generator().manual_seed(3))
+        errors[solver] = float((out - (0.5 + 0.5 * noise)).abs().max())
+    assert len(calls) == 40
+    assert errors["ab2"] < errors["euler"] / 5
 
 
 def test_sampling_keeps_the_context_and_repeats_under_a_seed():
@@ -92,7 +117,7 @@ def test_sampling_keeps_the_context_and_repeats_under_a_seed():
         ({"num_frames": 5}, "num_frames: must be a multiple of the tubelet 2, got 5"),
         ({"num_frames": 2}, "num_frames: must exceed the 2 context frames"),
         ({"steps": 0}, "steps: must be 1 or more"),
-        ({"solver": "rk45"}, "solver: must be one of euler, heun"),
+        ({"solver": "rk45"}, "solver: must be one of euler, heun, ab2"),
     ],
 )
 def test_sampling_refuses(changes, words):

@@ -16,6 +16,7 @@ from worldsim.cli.settings import UsageError, check_family
 from worldsim.data import DataError, read_video, write_video
 from worldsim.data.files import write_bytes
 from worldsim.data.gif import write_gif
+from worldsim.diffusion.samplers import SOLVERS
 from worldsim.models import Generation
 from worldsim.models.pretrained import read_config
 from worldsim.models.steering import KINDS, Guidance
@@ -40,7 +41,7 @@ class Config:
         num_frames: New frames; none fills one clip of the model. More than that is made chunk by chunk.
         seed: Of the scene and of the starting noise.
         steps: Of the sampler.
-        solver: euler or heun.
+        solver: euler, heun or ab2.
         hint: Whether the prior's hint is given; off, the same weights run without it.
         guidance: Correction of each estimate by physics: none, energy or project.
         out: Video to write, .mp4 or .gif; a .json of the same name goes beside it. none makes a name in outputs.
@@ -74,7 +75,7 @@ EXAMPLES = (
     'worldsim generate context=clip.mp4 setup=scene.json model=outputs/mine text="a red ball falls"',
 )
 POSITIONAL: tuple[str, ...] = ()
-CHOICES = {"split": ("id", "ood"), "solver": ("euler", "heun"), "guidance": KINDS}
+CHOICES = {"split": ("id", "ood"), "solver": SOLVERS, "guidance": KINDS}
 
 
 def run(config: Config) -> None:

@@ -14,7 +14,7 @@ from worldsim.diffusion.path import expand_time, shift_time
 Denoise = Callable[[Tensor, Tensor], Tensor]
 # (clean estimate, noise time of the generated frames) -> corrected clean estimate: guidance and projection.
 Hook = Callable[[Tensor, float], Tensor]
-SOLVERS = ("euler", "heun")
+SOLVERS = ("euler", "heun", "ab2")
 
 
 def time_grid(steps: int, shift: float = 1.0) -> list[float]:
@@ -45,7 +45,8 @@ def sample(
         num_frames: How many frames the whole clip has, context included; a multiple of the tubelet.
         tubelet: Frames a latent frame.
         steps: Of the solver.
-        solver: "euler", or "heun" with two evaluations a step and one in the last.
+        solver: "euler", or of second order "heun" with two evaluations a step and one in the last, or "ab2" with one
+            throughout: Adams and Bashforth's two-step method (Hairer, Norsett, Wanner 1993, III.5, variable steps).
         shift: Of the time grid.
         context_time: Noise time that the context is told to have, and is given; 0.02 steadies long roll-outs.
         hooks: Applied in order to each clean estimate.
@@ -80,6 +81,7 @@ def sample(
         return estimate
 
     grid = time_grid(steps, shift)
+    before: tuple[Tensor, float] | None = None  # of "ab2": velocity and length of the step before
     for now, then in itertools.pairwise(grid):
         x = clean(z, now)
         if then == 0:
@@ -91,5 +93,9 @@ def sample(
             x_ahead = clean(ahead, then)
             velocity = (velocity + (ahead - x_ahead) / then) / 2
             ahead = z + moving * velocity
+        elif solver == "ab2":
+            if before is not None:
+                ahead = ahead + moving * (then - now) / (2 * before[1]) * (velocity - before[0])
+            before = velocity, then - now
         z = ahead
     raise AssertionError("the time grid ends at 0")

@@ -28,7 +28,7 @@ class Sampling:
     Attributes:
         seed: Of the starting noise.
         steps: Of the sampler.
-        solver: "euler" or "heun".
+        solver: "euler", "heun" or "ab2".
         hint: Whether the prior's hint is given; off, the same weights run without it.
         law: In place of the Setups' law, such as a learned or a wrong one.
         guidance: Lever 4; None leaves it out.

@@ -28,7 +28,7 @@ class CheckpointGenerator:
             model: A WorldModel, or the name or folder of a checkpoint.
             name: In the table.
             steps: Of the sampler.
-            solver: "euler" or "heun".
+            solver: "euler", "heun" or "ab2".
             hint: Whether the prior's hint is given; off, the name says so.
         """
         if isinstance(model, str | Path):
