@@ -306,8 +306,10 @@ class Book:
         self.lines[key] = dict(value)
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"code": fingerprint(), "key": key, "value": value}) + "\n")
+            line = json.dumps({"code": fingerprint(), "key": key, "value": value}) + "\n"
+            # One unbuffered write a line, so that runs of different families may share a file.
+            with self.path.open("ab", buffering=0) as file:
+                file.write(line.encode())
 
 
 def scene_of(told: Mapping[str, Any]) -> SceneTrials:
