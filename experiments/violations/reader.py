@@ -153,14 +153,13 @@ def enlarged(frames: UInt8, factor: int = ENLARGE) -> UInt8:
 
 
 @functools.lru_cache(maxsize=512)
-def _backdrop(setup: Setup) -> Backdrop:
-    """The empty scene, drawn as the clips are and enlarged like them."""
+def empty(setup: Setup) -> tuple[UInt8, UInt8]:
+    """The scene without what moves, drawn as the clips are: (H, W, 3) RGB, and ids of enlarged frames."""
     camera = setup.camera
     drawn = backdrop_of(setup, camera.height * _OVERSAMPLING, camera.width * _OVERSAMPLING)
     small = Image.fromarray(drawn.picture).resize((camera.width, camera.height), Image.Resampling.BOX)
     step = _OVERSAMPLING // ENLARGE
-    ids = np.ascontiguousarray(drawn.ids[step // 2 :: step, step // 2 :: step])
-    return Backdrop(enlarged(np.asarray(small)[None])[0], ids)
+    return np.asarray(small), np.ascontiguousarray(drawn.ids[step // 2 :: step, step // 2 :: step])
 
 
 def tracker_for(setup: Setup) -> DiscTracker:
@@ -169,7 +168,8 @@ def tracker_for(setup: Setup) -> DiscTracker:
     bodies = [setup.bodies[k] for k in balls]
     radii = np.array([body.shape.extent * ENLARGE * _pixels_a_metre(setup.camera) for body in bodies])
     colours = np.array([body.colour for body in bodies], np.float32)
-    return DiscTracker(colours, tuple(k + 1 for k in balls), radii, _backdrop(setup))
+    picture, ids = empty(setup)
+    return DiscTracker(colours, tuple(k + 1 for k in balls), radii, Backdrop(enlarged(picture[None])[0], ids))
 
 
 def moving(setup: Setup) -> list[int]:
