@@ -82,8 +82,8 @@ def defects(
         check_values(trajectory, bodies, actions, law)
     config = config or PriorConfig()
     first = 0 if velocities == "trajectory" else 1
-    run = _Fold(trajectory, bodies, law, first, config, dt)
-    state = State(*(run.fold(part) for part in _parts(trajectory, first)))
+    run = _Fold(trajectory, bodies, law, first, config)
+    state = run.start
     wrench = None if actions is None else run.fold(actions[:, first:])
     valid = (trajectory.presence[:, first:-1] > 0.5) & (trajectory.presence[:, first + 1 :] > 0.5)
     valid = valid & torch.tensor([not static for static in bodies.static], device=valid.device)
@@ -120,16 +120,23 @@ class _Fold:
     """Frames folded into the batch: one step of B K worlds in place of K steps of B worlds."""
 
     def __init__(
-        self, trajectory: Trajectory, bodies: Bodies, law: LawParameters, first: int, config: PriorConfig, dt: float
+        self, trajectory: Trajectory, bodies: Bodies, law: LawParameters, first: int, config: PriorConfig
     ) -> None:
         self.batch, self.count = trajectory.position.shape[0], trajectory.num_frames - 1 - first
         presence = trajectory.presence[:, first:-1]
         everyone = not torch.compiler.is_compiling() and bool((presence > 0.5).all())
-        matter = resolve(bodies, law, self.batch, None)
-        wide = matter.map(lambda tensor: tensor.repeat_interleave(self.count, 0))
+        wide = resolve(bodies, law, self.batch, None).map(self._widen)
         self.matter: Matter = dataclasses.replace(wide, presence=None if everyone else self.fold(presence))
-        self.bodies = bodies.map(lambda t: t if t.shape[0] == 1 else t.repeat_interleave(self.count, 0))
-        self.config, self.dt = config, dt
+        self.bodies = bodies.map(self._widen)
+        self.config = config
+        self.start = State(*(self.fold(part) for part in _parts(trajectory, first)))
+        self.stepper: Any = make_stepper(self.bodies, self.matter, self.start, config)
+
+    def _widen(self, tensor: Tensor) -> Tensor:
+        """What the frames of a world share, (B, ...) to (B K, ...); without a copy where all worlds share it."""
+        if tensor.shape[0] == 1 or tensor.stride(0) == 0:
+            return tensor[:1].expand(self.batch * self.count, *tensor.shape[1:])
+        return tensor.repeat_interleave(self.count, 0)
 
     def fold(self, tensor: Tensor) -> Tensor:
         """(B, K, ...) to (B K, ...)."""
@@ -141,9 +148,9 @@ class _Fold:
 
     def advance(self, state: State, time: float, wrench: Tensor | None) -> tuple[State, Tensor]:
         """The state of all bodies after a time, and which took part in an impact."""
-        stepper: Any = make_stepper(self.bodies, self.matter, state, self.config)
-        substeps = self.config.substeps(self.bodies, time)
-        moving, orientation = stepper.enter(state), stepper.enter(state).orientation
+        stepper, substeps = self.stepper, self.config.substeps(self.bodies, time)
+        moving = stepper.enter(state)
+        orientation = moving.orientation
         push = None if wrench is None else stepper.select(wrench)
         hit: Tensor | None = None
         for _ in range(substeps):

@@ -7,31 +7,16 @@ simulation with contacts" (arXiv 2305.00092); the rest is Newton's restitution a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from worldsim.physics.prior.contact import TOUCHING
+from worldsim.physics.prior.encounters import Encounters
 from worldsim.physics.prior.flight import basis, bend, press, travel
 from worldsim.physics.prior.matter import pair_mean
-from worldsim.physics.prior.spheres import Arcs, Encounters, SphereWorld
-
-
-@dataclass(frozen=True)
-class Free:
-    """What accelerates the spheres of a step while nothing touches them.
-
-    Attributes:
-        a: (B, S, 3) metres a second squared.
-        spin_rate: (B, S, 3) radians a second squared.
-    """
-
-    a: Tensor
-    spin_rate: Tensor
-
-    def take(self, rows: Tensor) -> Free:
-        """Of some worlds."""
-        return Free(self.a[rows], self.spin_rate[rows])
+from worldsim.physics.prior.spheres import COLUMNS, SphereWorld, vectors
 
 
 @dataclass(frozen=True)
@@ -39,13 +24,13 @@ class Struck:
     """Flights after a round of impacts.
 
     Attributes:
-        arcs: The bent flights.
+        flights: (B, S + P, 18), the bent ones among them.
         supported: Whether some sphere may carry an acceleration by contact.
-        normal: (B, S, 3) of each impact, from the partner to the sphere.
-        push: (B, S) normal impulse, newton seconds; 0 where there was no impact.
+        normal: (R, 3) of each impact, from the partner to the sphere.
+        push: (R,) normal impulse, newton seconds; 0 where there was no impact.
     """
 
-    arcs: Arcs
+    flights: Tensor
     supported: bool
     normal: Tensor
     push: Tensor
@@ -59,11 +44,16 @@ def _length(vector: Tensor) -> Tensor:
     return (vector.square().sum(-1, keepdim=True) + 1e-18).sqrt()
 
 
+def _only(active: Tensor | None, value: Tensor, other: Tensor | float) -> Tensor:
+    """The value where there is an impact, the other elsewhere."""
+    return value if active is None else torch.where(active, value, other)
+
+
 def strike(
-    arcs: Arcs,
+    flights: Tensor,
     world: SphereWorld,
     meet: Encounters,
-    free: Free,
+    free: Tensor,
     step: float,
     rest_time: float,
     supported: bool,
@@ -74,34 +64,29 @@ def strike(
     nothing is scattered.
 
     Args:
-        arcs: Flights.
+        flights: (B, S + P, 18).
         world: Bodies.
         meet: Who meets whom, and when.
-        free: Accelerations without contact.
+        free: (B, S + P, 18) flights without contact, of which accelerations are taken.
         step: Seconds.
         rest_time: A rebound whose flight would last less, in seconds, ends in rest. Where nothing presses the pair
             together there is no such flight, and slow impacts rebound like fast ones.
         supported: Whether some sphere already carries an acceleration by contact.
     """
-    num_spheres = arcs.x.shape[1]
-    own = torch.cat([arcs.x, arcs.v, arcs.a, arcs.spin, arcs.spin_rate], -1)
-    other = _partners(own, world, meet.partner)
-    mine = world.constants[:, :num_spheres]
-    theirs = world.constants.gather(1, meet.partner[..., None].expand(-1, -1, mine.shape[-1]))
-    active = meet.active[..., None]
+    table, active = flights.flatten(0, 1), meet.active
+    pair = _Pair.of(table, world, meet)
+    x, v, a, spin, spin_rate, turn = pair.own
+    other_spin, other_spin_rate = pair.other[3], pair.other[4]
 
     # Relative motion at the detached time of impact, then the time itself with its derivative: one Newton step.
-    time = meet.time[..., None]
-    r, u, bending = _relative(own, other, time, world.drag)
-    r = torch.where(active, r, 1.0)
-    plane_normal = theirs[..., 0:3]
-    is_plane = meet.partner[..., None] >= num_spheres
-    reach = mine[..., 5:6] + theirs[..., 5:6]
-    normal = torch.where(is_plane, plane_normal, r / _length(r))
-    gap = _dot(normal, r) - reach
+    time = meet.time[:, None]
+    r, u, bending = pair.relative(time)
+    r = _only(active, r, 1.0)
+    normal = torch.where(pair.is_plane, pair.plane_normal, r / _length(r))
+    gap = _dot(normal, r) - pair.reach
     with torch.no_grad():
         closing = _dot(normal, u)
-        moving = active & (closing < -1e-9)
+        moving = closing < -1e-9 if active is None else active & (closing < -1e-9)
         late = gap / torch.where(moving, closing, -1.0)
         polish = moving & (late.abs() < 0.05 * step)
         # A pair that overlaps, or that is coming to rest, has no moment of impact to differentiate.
@@ -113,120 +98,154 @@ def strike(
     tau = time + shift_time
     r = r + shift_time * u
     u = u + shift_time * bending
-    normal = torch.where(is_plane, plane_normal, r / _length(r))
-    at = basis(tau, None if world.drag is None else world.drag[..., None])
+    normal = torch.where(pair.is_plane, pair.plane_normal, r / _length(r))
+    at = basis(tau, pair.drag)
 
     # Normal impulse: Newton's restitution, or none where the pair is pressed together and would rebound for an instant.
     speed = _dot(normal, u)
-    restitution = pair_mean(mine[..., 7:8], theirs[..., 7:8])
+    restitution = pair_mean(pair.mine.restitution, pair.theirs.restitution)
     with torch.no_grad():
         pull = _dot(normal, bending)
-        rests = active & (2 * restitution * speed.abs() < -rest_time * pull)
+        rests = 2 * restitution * speed.abs() < -rest_time * pull
+        rests = rests if active is None else active & rests
         some_rest = torch.compiler.is_compiling() or bool(rests.any())
-    inverse_mass = mine[..., 3:4]
+    inverse_mass, inverse_inertia = pair.mine.inverse_mass, pair.mine.inverse_inertia
     if some_rest:
         restitution = torch.where(rests, 0.0, restitution)
-    ease = inverse_mass + theirs[..., 3:4]
-    ease = torch.where(active, ease, 1.0)
-    push = torch.where(active, -(1 + restitution) * speed / ease, 0.0).clamp_min(0)
+    ease = _only(active, inverse_mass + pair.theirs.inverse_mass, 1.0)
+    push = _only(active, -(1 + restitution) * speed / ease, 0.0).clamp_min(0)
     impulse = push * normal
-    spin_jump = None
     slide = arm = friction = tangent_ease = None
     if not world.frictionless:
-        friction = pair_mean(mine[..., 6:7], theirs[..., 6:7])
-        arm = mine[..., 5:6]
-        surface = arm * own[..., 9:12] + theirs[..., 5:6] * other[..., 9:12]
-        surface = surface + tau * (arm * own[..., 12:15] + theirs[..., 5:6] * other[..., 12:15])
+        friction = pair_mean(pair.mine.friction, pair.theirs.friction)
+        arm, their_arm = pair.mine.radius, pair.theirs.radius
+        surface = arm * spin + their_arm * other_spin
+        surface = surface + tau * (arm * spin_rate + their_arm * other_spin_rate)
         slide = u - speed * normal + torch.linalg.cross(normal, surface)
-        tangent_ease = ease + arm.square() * mine[..., 4:5] + theirs[..., 5:6].square() * theirs[..., 4:5]
+        tangent_ease = ease + arm.square() * inverse_inertia + their_arm.square() * pair.theirs.inverse_inertia
         grip = torch.minimum(1 / tangent_ease, friction * push / _length(slide))
-        rub = torch.where(active, -grip * slide, 0.0)
+        rub = _only(active, -grip * slide, 0.0)
         impulse = impulse + rub
-        spin_jump = -(arm * mine[..., 4:5]) * torch.linalg.cross(normal, rub)
+        spin_jump = -(arm * inverse_inertia) * torch.linalg.cross(normal, rub)
+        spin, turn = spin + spin_jump, turn - tau * spin_jump
     bent_x, bent_v = bend(impulse * inverse_mass, at)
-    arcs = replace(arcs, x=arcs.x + bent_x, v=arcs.v + bent_v)
-    if spin_jump is not None:
-        arcs = replace(arcs, spin=arcs.spin + spin_jump, turn=arcs.turn - tau * spin_jump)
-    if not (some_rest or supported):
-        return Struck(arcs, False, normal, push[..., 0])
+    x, v = x + bent_x, v + bent_v
+    if some_rest or supported:
+        # Acceleration: a body struck loses the support it had; one that comes to rest on its partner gains some.
+        lost = ~rests if active is None else active & ~rests
+        freely = free.flatten(0, 1).index_select(0, meet.rows)
+        change = torch.where(lost, freely[:, 6:9] - a, 0.0)
+        spin_change = torch.where(lost, freely[:, 12:15] - spin_rate, 0.0)
+        hold = torch.where(rests, -_dot(normal, bending) / ease, 0.0)
+        force = hold * normal
+        if slide is not None:
+            assert friction is not None
+            assert arm is not None
+            assert tangent_ease is not None
+            left = (step - tau).clamp_min(1e-3 * step)
+            after = slide + tangent_ease * (impulse - push * normal)
+            surface_rate = arm * spin_rate + pair.theirs.radius * other_spin_rate
+            drift = bending - _dot(normal, bending) * normal + torch.linalg.cross(normal, surface_rate)
+            wish = -(after / left + drift) / tangent_ease
+            rub_force = wish * torch.minimum(torch.ones_like(hold), friction * hold / _length(wish))
+            rub_force = torch.where(rests, rub_force, 0.0)
+            force = force + rub_force
+            spin_change = spin_change - (arm * inverse_inertia) * torch.linalg.cross(normal, rub_force)
+        change = change + force * inverse_mass
+        pressed_x, pressed_v = press(change, at)
+        x, v, a = x + pressed_x, v + pressed_v, a + change
+        spin, turn = spin - tau * spin_change, turn + 0.5 * tau * tau * spin_change
+        spin_rate = spin_rate + spin_change
+    bent = torch.cat([x, v, a, spin, spin_rate, turn], -1)
+    table = table.index_copy(0, meet.rows, bent)
+    return Struck(table.view_as(flights), some_rest or supported, normal, push[:, 0])
 
-    # Acceleration: a body struck loses the support it had; one that comes to rest on its partner gains some.
-    lost = active & ~rests
-    change = torch.where(lost, free.a - arcs.a, 0.0)
-    spin_change = torch.where(lost, free.spin_rate - arcs.spin_rate, 0.0)
-    hold = torch.where(rests, -_dot(normal, bending) / ease, 0.0)
-    force = hold * normal
-    if slide is not None:
-        assert friction is not None
-        assert arm is not None
-        assert tangent_ease is not None
-        left = (step - tau).clamp_min(1e-3 * step)
-        after = slide + tangent_ease * (impulse - push * normal)
-        surface_rate = arm * own[..., 12:15] + theirs[..., 5:6] * other[..., 12:15]
-        drift = bending - _dot(normal, bending) * normal + torch.linalg.cross(normal, surface_rate)
-        wish = -(after / left + drift) / tangent_ease
-        rub_force = wish * torch.minimum(torch.ones_like(hold), friction * hold / _length(wish))
-        force = force + torch.where(rests, rub_force, 0.0)
-        spin_change = spin_change - (arm * mine[..., 4:5]) * torch.linalg.cross(
-            normal, torch.where(rests, rub_force, 0.0)
+
+class _Constants(NamedTuple):
+    """Columns (R, ...) of SphereWorld.constants."""
+
+    normal: Tensor
+    inverse_mass: Tensor
+    inverse_inertia: Tensor
+    radius: Tensor
+    friction: Tensor
+    restitution: Tensor
+    drag: Tensor
+    offset: Tensor
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """R spheres and their partners.
+
+    Attributes:
+        own: The spheres' vectors, (R, 3) each; see vectors.
+        other: Their partners'.
+        mine: The spheres' constants.
+        theirs: Their partners'.
+        is_plane: (R, 1) whether the partner is a plane.
+        drags: Whether there is drag.
+    """
+
+    own: tuple[Tensor, ...]
+    other: tuple[Tensor, ...]
+    mine: _Constants
+    theirs: _Constants
+    is_plane: Tensor
+    drags: bool
+
+    @staticmethod
+    def of(table: Tensor, world: SphereWorld, meet: Encounters) -> _Pair:
+        """Look up the rows of an encounter in the flights of all bodies."""
+        constants, num_spheres = world.constants.flatten(0, 1), len(world.spheres)
+        mine, theirs = (
+            _Constants(*constants.index_select(0, index).split(COLUMNS, -1)) for index in (meet.rows, meet.partner)
         )
-    change = change + force * inverse_mass
-    pressed_x, pressed_v = press(change, at)
-    arcs = replace(
-        arcs,
-        x=arcs.x + pressed_x,
-        v=arcs.v + pressed_v,
-        a=arcs.a + change,
-        spin=arcs.spin - tau * spin_change,
-        turn=arcs.turn + 0.5 * tau * tau * spin_change,
-        spin_rate=arcs.spin_rate + spin_change,
-    )
-    return Struck(arcs, True, normal, push[..., 0])
+        own, other = (vectors(table.index_select(0, index)) for index in (meet.rows, meet.partner))
+        is_plane = (meet.partner % (num_spheres + len(world.planes)) >= num_spheres)[:, None]
+        return _Pair(own, other, mine, theirs, is_plane, world.drags)
 
+    @property
+    def plane_normal(self) -> Tensor:
+        """(R, 3) outward normal of the partner, where it is a plane."""
+        return self.theirs.normal
 
-def _relative(own: Tensor, other: Tensor, time: Tensor, drag: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Relative position, velocity and acceleration (B, S, 3) of each sphere and its partner at (B, S, 1) times."""
-    if drag is None:
-        relative = own - other[..., : own.shape[-1]]
-        shift, u = travel(relative[..., 3:6], relative[..., 6:9], basis(time, None))
-        return relative[..., 0:3] + shift, u, relative[..., 6:9]
-    mine, theirs = drag[..., None], other[..., own.shape[-1] :]
-    shift, u = travel(own[..., 3:6], own[..., 6:9], basis(time, mine))
-    their_shift, their_u = travel(other[..., 3:6], other[..., 6:9], basis(time, theirs))
-    bending = own[..., 6:9] - mine * u - other[..., 6:9] + theirs * their_u
-    return own[..., 0:3] + shift - other[..., 0:3] - their_shift, u - their_u, bending
+    @property
+    def reach(self) -> Tensor:
+        """(R, 1) distance of centres at contact, metres."""
+        return self.mine.radius + self.theirs.radius
+
+    @property
+    def drag(self) -> Tensor | None:
+        """(R, 1) of the sphere, 1/s."""
+        return self.mine.drag if self.drags else None
+
+    def relative(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Relative position, velocity and acceleration (R, 3) at (R, 1) times."""
+        (x, v, a, *_), (y, w, b, *_) = self.own, self.other
+        if not self.drags:
+            shift, u = travel(v - w, a - b, basis(time, None))
+            return x - y + shift, u, a - b
+        shift, u = travel(v, a, basis(time, self.mine.drag))
+        their_shift, their_u = travel(w, b, basis(time, self.theirs.drag))
+        bending = a - self.mine.drag * u - b + self.theirs.drag * their_u
+        return x + shift - y - their_shift, u - their_u, bending
 
 
 @torch.no_grad()
-def refine(arcs: Arcs, world: SphereWorld, meet: Encounters, step: float) -> Encounters:
+def refine(flights: Tensor, world: SphereWorld, meet: Encounters, step: float) -> Encounters:
     """Newton steps on times of impact that next_encounters gave to second order: under drag or unequal accelerations.
 
     The derivative of the one differentiated Newton step is only as good as the root it starts from.
     """
-    num_spheres = arcs.x.shape[1]
-    own = torch.cat([arcs.x, arcs.v, arcs.a, arcs.spin, arcs.spin_rate], -1)
-    other = _partners(own, world, meet.partner)
-    theirs = world.constants.gather(1, meet.partner[..., None].expand(-1, -1, world.constants.shape[-1]))
-    reach = world.radius[..., None] + theirs[..., 5:6]
-    is_plane = meet.partner[..., None] >= num_spheres
-    time = meet.time[..., None]
+    pair = _Pair.of(flights.flatten(0, 1), world, meet)
+    time = meet.time[:, None]
     for _ in range(3):
-        r, u, _ = _relative(own, other, time, world.drag)
-        normal = torch.where(is_plane, theirs[..., 0:3], r / _length(r))
+        r, u, _ = pair.relative(time)
+        normal = torch.where(pair.is_plane, pair.plane_normal, r / _length(r))
         closing = _dot(normal, u)
-        late = (_dot(normal, r) - reach) / torch.where(closing < -1e-9, closing, -1.0)
+        late = (_dot(normal, r) - pair.reach) / torch.where(closing < -1e-9, closing, -1.0)
         # A pair that overlaps from the start collides now, not when it would have met.
-        fits = meet.active[..., None] & (closing < -1e-9) & (late.abs() < 0.5 * step) & (time > 0)
-        time = torch.where(fits, time - late, time)
-    return replace(meet, time=time[..., 0])
-
-
-def _partners(own: Tensor, world: SphereWorld, partner: Tensor) -> Tensor:
-    """Each sphere's partner: its flight and spin (and drag, where there is some), planes at rest on their surface."""
-    batch = own.shape[0]
-    table = own if world.drag is None else torch.cat([own, world.drag[..., None]], -1)
-    if world.planes:
-        rest = world.normal * world.offset[..., None]
-        still = torch.zeros(batch, len(world.planes), table.shape[-1] - 3, dtype=own.dtype, device=own.device)
-        table = torch.cat([table, torch.cat([rest, still], -1)], 1)
-    return table.gather(1, partner[..., None].expand(-1, -1, table.shape[-1]))
+        fits = (closing < -1e-9) & (late.abs() < 0.5 * step) & (time > 0)
+        time = torch.where(fits if meet.active is None else fits & meet.active, time - late, time)
+    return replace(meet, time=time[:, 0])
