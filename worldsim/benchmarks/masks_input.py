@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.benchmarks.rle import is_rle, rle_frames
 from worldsim.benchmarks.track import UInt8
 from worldsim.data.errors import DataError
 from worldsim.data.video import picture_files
@@ -29,7 +31,8 @@ def load_masks(
     Args:
         masks: (T, H, W) whole numbers, 0 for the background, k for object k, the same in all frames; or (T, K, H, W)
             flags of K disjoint masks; or a path: .npz or .npy (pickled objects are refused) or a folder of PNG whose
-            pixel values (palette index or grey) are the ids, in the order of the numbers in their names.
+            pixel values (palette index or grey) are the ids, in the order of the numbers in their names. Or run-length
+            masks as COCO writes them, by object or by frame, or the path of a .json that holds them; see rle_frames.
         shape: (T, H, W) of the result.
         num_ids: Largest id that may occur, the number of bodies of a scene.
         size: (H, W) of the masks, where it differs from the result's: the id in the middle of each pixel is taken.
@@ -51,6 +54,8 @@ def load_masks(
     with ExitStack() as stack:
         if isinstance(masks, (str, os.PathLike)):
             where, frames = f"{masks}: masks", _from_path(Path(masks), expected, stack)
+        elif is_rle(masks):
+            where, frames = "masks", rle_frames(masks, expected, "masks")
         else:
             where, frames = "masks", _checked(np.asarray(masks), expected, "masks")
         if isinstance(masks, np.ndarray) and masks.dtype == np.uint8 and masks.shape == shape == expected:
@@ -98,11 +103,14 @@ def _checked(masks: Array, expected: tuple[int, int, int], where: str) -> Iterab
 
 def _from_path(path: Path, expected: tuple[int, int, int], stack: ExitStack) -> Iterable[Array]:
     if not path.exists():
-        raise FileNotFoundError(f"{path}: must be masks as .npz, .npy or a folder of PNG, there is no such file")
+        raise FileNotFoundError(f"{path}: must be masks as .npz, .npy, .json or a folder of PNG, there is no such file")
     if path.is_dir():
         return _from_folder(path, expected)
+    if path.suffix.lower() == ".json":
+        return _from_json(path, expected)
     if path.suffix.lower() not in (".npz", ".npy"):
-        raise DataError(f"{path}: must be masks as .npz, .npy or a folder of PNG, got {path.suffix or 'no suffix'}")
+        got = path.suffix or "no suffix"
+        raise DataError(f"{path}: must be masks as .npz, .npy, .json or a folder of PNG, got {got}")
     try:
         if path.suffix.lower() == ".npy":
             return _from_array_file(stack.enter_context(open(path, "rb")), path, expected)
@@ -114,6 +122,14 @@ def _from_path(path: Path, expected: tuple[int, int, int], stack: ExitStack) -> 
         return _from_array_file(stack.enter_context(archive.open(f"{name}.npy")), path, expected)
     except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: must be whole masks as .npz or .npy, got: {error}") from None
+
+
+def _from_json(path: Path, expected: tuple[int, int, int]) -> Iterator[Array]:
+    try:
+        masks = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: must be whole JSON, got: {error}") from None
+    return rle_frames(masks, expected, f"{path}: masks")
 
 
 def _from_array_file(file: IO[bytes], path: Path, expected: tuple[int, int, int]) -> Iterator[Array]:
