@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.benchmarks._headline import headline, law_score
-from worldsim.benchmarks.existence import MIN_AREA, existence
+from worldsim.benchmarks.existence import MIN_AREA
 from worldsim.benchmarks.footage import Footage
 from worldsim.benchmarks.ground_truth import backdrop_of, film
 from worldsim.benchmarks.laws import Reading, read_laws
@@ -112,7 +112,8 @@ def score(
         scores[law] = law_score(law, reading, floor, share) if applies else float("nan")
         source = "scene" if law in floors else "table" if law in table else "none"
         figures[law] = _figure(law, reading, floor, source, applies, reason, scores[law])
-    tracked = _tracked(tracks, tracks.area if first is None else first, world, context or min(_CONTEXT, frames))
+    lost, area = readings["permanence"].entries, tracks.area if first is None else first
+    tracked = _tracked(lost, area, world, context or min(_CONTEXT, frames))
     return Violations(
         figures=figures,
         headline=headline(scores, tracked),
@@ -232,16 +233,14 @@ def _figure(
     )
 
 
-def _tracked(tracks: Tracks, area: Floats, world: World, context: int) -> float:
+def _tracked(lost: Floats, area: Floats, world: World, context: int) -> float:
     """Mean over the objects of the context of the share of frames in which they exist; 0 where nothing is seen.
 
-    `area` is (T, N) of the video that tells which objects the context has.
+    `lost` is (T, K) of the permanence of the world's objects, 1 where one does not exist and NaN where nothing is known
+    of it; `area` is (T, N) of the video that tells which objects the context has.
     """
-    objects = tuple(k for k in world.objects if area[:context, k].max(initial=0) >= MIN_AREA)
-    if not objects:
-        return 0.0
-    exists, known = existence(tracks, objects, world)
-    return float((exists * known).mean())
+    columns = [i for i, k in enumerate(world.objects) if area[:context, k].max(initial=0) >= MIN_AREA]
+    return float(1 - np.nan_to_num(lost[:, columns], nan=1.0).mean()) if columns else 0.0
 
 
 @functools.cache

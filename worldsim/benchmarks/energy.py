@@ -51,16 +51,16 @@ def energy_rise(motion: Motion, gravity: tuple[float, float, float]) -> tuple[Fl
     noise = np.sqrt(_variance(motion, gravity)[:, moving].sum(-1).clip(0))
     # Medians of the _FRAMES known frames from each on.
     level, spread = (np.median(sliding_window_view(x[known], _FRAMES), -1) for x in (total, noise))
-    lowest, at_lowest = np.inf, 0.0
-    for t in range(frames):
-        end = int(np.searchsorted(known, t))  # of the frames before t
-        before, after = known[max(0, end - _FRAMES) : end], known[end : end + _FRAMES]
-        if min(len(before), len(after)) < _FRAMES or t - before[0] > _REACH or after[-1] - t >= _REACH:
-            continue
-        if level[end - _FRAMES] < lowest:
-            lowest, at_lowest = level[end - _FRAMES], spread[end - _FRAMES]
-        rise[t] = max(0.0, level[end] - lowest) / scale
-        error[t] = np.hypot(at_lowest, spread[end]) / scale
+    end = np.searchsorted(known, np.arange(frames))  # of the frames before each
+    t = np.flatnonzero((end >= _FRAMES) & (end <= len(known) - _FRAMES))
+    t = t[(t - known[end[t] - _FRAMES] <= _REACH) & (known[end[t] + _FRAMES - 1] - t < _REACH)]
+    if len(t):
+        before, after = end[t] - _FRAMES, end[t]
+        lowest = np.minimum.accumulate(level[before])
+        lower = np.concatenate([[True], level[before[1:]] < lowest[:-1]])
+        at_lowest = spread[before[np.maximum.accumulate(np.where(lower, np.arange(len(t)), 0))]]
+        rise[t] = np.maximum(0.0, level[after] - lowest) / scale
+        error[t] = np.hypot(at_lowest, spread[after]) / scale
     return rise, error
 
 

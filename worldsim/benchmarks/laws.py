@@ -135,7 +135,16 @@ class Settler:
 def _worst_body(entries: Floats) -> float:
     """The largest over bodies of the upper quartile over frames: one body that breaks a law for a while is enough."""
     columns = [column[np.isfinite(column)] for column in entries.T]
-    return max(float(np.quantile(column, 0.75)) for column in columns if len(column))
+    return max(_upper_quartile(column) for column in columns if len(column))
+
+
+def _upper_quartile(values: Floats) -> float:
+    """Of (K,) finite values, between neighbours in a straight line; np.quantile takes ten times as long."""
+    ordered = np.sort(values)
+    place = 0.75 * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
 
 def _radius(world: World) -> float:

@@ -107,21 +107,22 @@ def smooth(
         at = np.flatnonzero((label == number) & known)
         if len(at) < 6:
             continue
-        time = (at - at.mean()) * dt
-        powers = np.vander(time, 3, increasing=True)
-        options = [(powers[:, :2], fall) for fall in falls] + [(powers, np.zeros(3))]
+        time = ((at - at.mean()) * dt)[:, None]
+        seen, count = position[at], 3 * len(at)
+        # Least squares in polynomials that are orthogonal over these frames: 1, t and t^2 less its part in both.
+        square, middle, lean = time * time, float((time * time).mean()), float((time**3).sum() / (time * time).sum())
+        bend = square - middle - lean * time
+        level, slope = seen.mean(0), (time * seen).sum(0) / square.sum()
+        curve = (bend * seen).sum(0) / (bend * bend).sum()
+        straight = level + slope * time
+        # What a fall has of 1 and t is part of the straight run.
+        options = [(straight + 0.5 * fall * bend, slope + fall * (time - 0.5 * lean), 2) for fall in falls]
+        options.append((straight + curve * bend, slope + curve * (2 * time - lean), 3))
         best = np.inf
-        for terms, fall in options:
-            drop = 0.5 * time[:, None] ** 2 * fall
-            fit = np.linalg.lstsq(terms, position[at] - drop, rcond=None)[0]
-            fitted = terms @ fit + drop
-            count = 3 * len(at)
-            rest = max(float(np.square(position[at] - fitted).sum()), 1e-18)
-            price = count * np.log(rest / count) + 3 * terms.shape[1] * np.log(count)
+        for fitted, speed, terms in options:
+            rest = max(float(np.square(seen - fitted).sum()), 1e-18)
+            price = count * np.log(rest / count) + 3 * terms * np.log(count)
             if price < best:
-                best = price
-                place[at] = fitted
-                velocity[at] = fit[1] + time[:, None] * fall
-                velocity[at] += 2 * time[:, None] * fit[2] if len(fit) > 2 else 0.0
-        lasting[at] = time[-1] - time[0]
+                best, place[at], velocity[at] = price, fitted, speed
+        lasting[at] = time[-1, 0] - time[0, 0]
     return place, velocity, lasting

@@ -57,9 +57,8 @@ def gravity_error(
     count = trajectory.num_frames - 2 * window
     # Differences from the middle frame keep single precision away from the world's origin.
     middle = trajectory.position[..., window : window + count, :, :]
-    shifted = [trajectory.position[..., k : k + count, :, :] - middle for k in range(2 * window + 1)]
-    velocity = torch.stack([w * x for w, x in zip(fit[1], shifted, strict=True)]).sum(0)
-    acceleration = torch.stack([w * x for w, x in zip(fit[2], shifted, strict=True)]).sum(0)
+    shifted = trajectory.position.unfold(-3, 2 * window + 1, 1) - middle[..., None]
+    velocity, acceleration = shifted @ fit[1], shifted @ fit[2]
     error = acceleration - (pull - drag * velocity)
     square = error.square().sum(-1)
     zero = square <= torch.finfo(square.dtype).tiny

@@ -92,11 +92,10 @@ def uncaused_response(
     contacts = Contacts.of(trajectory, bodies, contacts, frames=2 * window + 1)
     pull = vector_of(gravity, trajectory, "gravity")
     steps = trajectory.position.diff(dim=-3) / trajectory.dt
-    count = trajectory.num_frames - window
     # The slope of a fit to equally spaced points is a mean of their steps with weights of a parabola.
     place = torch.arange(1, window + 1, dtype=torch.float64)
-    weights = (6 * place * (window + 1 - place) / (window * (window + 1) * (window + 2))).tolist()
-    slope = torch.stack([w * steps[..., i : i + count, :, :] for i, w in enumerate(weights)]).sum(0)
+    weights = 6 * place * (window + 1 - place) / (window * (window + 1) * (window + 2))
+    slope = steps.unfold(-3, window, 1) @ weights.to(steps)
     gain, _, left = flight_basis(drag, window * trajectory.dt)
     change = slope[..., window:, :, :] - (left * slope[..., :-window, :, :] + gain * pull)
     square = change.square().sum(-1)

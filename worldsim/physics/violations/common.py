@@ -63,11 +63,7 @@ def present(trajectory: Trajectory) -> Tensor:
 
 def within(flags: Tensor, window: int) -> Tensor:
     """(..., T, K) whether flags (..., T, K) hold in all frames within `window` to both sides; False near the ends."""
-    result = flags.clone()
-    frames = flags.shape[-2]
-    for shift in range(1, window + 1):
-        result[..., shift:, :] &= flags[..., : frames - shift, :]
-        result[..., : frames - shift, :] &= flags[..., shift:, :]
-    result[..., :window, :] = False
-    result[..., frames - window :, :] = False
+    result = torch.zeros_like(flags)
+    if flags.shape[-2] > 2 * window:
+        result[..., window : flags.shape[-2] - window, :] = flags.unfold(-2, 2 * window + 1, 1).all(-1)
     return result

@@ -122,8 +122,12 @@ class Contacts:
 
         Links of a group push each other and never fly free.
         """
-        free = ~self.near(margin) & present(self.trajectory) & dynamic(self.bodies, self.trajectory.position)
-        groups = self.bodies.groups
-        alone = torch.tensor([groups.count(group) == 1 for group in groups], device=free.device)
-        flags: Tensor = free & alone
-        return within(flags, window)
+        return within(~self.near(margin) & self._loose, window)
+
+    @cached_property
+    def _loose(self) -> Tensor:
+        """(..., T, N) whether a body exists, may move and is an object of its own."""
+        groups, exists = self.bodies.groups, present(self.trajectory)
+        alone = torch.tensor([groups.count(group) == 1 for group in groups], device=exists.device)
+        loose: Tensor = exists & dynamic(self.bodies, exists) & alone
+        return loose
