@@ -48,6 +48,33 @@ def config(out, steps):
     )
 
 
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(16, 16)
+
+    def forward(self, x):
+        return x + torch.tanh(self.layer(x))
+
+
+class Stack(Line):
+    """With blocks in a list, which are gathered one at a time, and something frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(Residual() for _ in range(3))
+        self.frozen = nn.Linear(4, 4).requires_grad_(False)
+        self.register_buffer("counted", torch.tensor(True))
+
+    def loss(self, batch, generator):
+        self.drawn.append(float(torch.rand(1, generator=generator)))
+        x = self.layer[1](self.layer[0](batch + 0.1 * self.frozen(batch)))
+        for block in self.blocks:
+            x = block(x)
+        error = self.layer[2](x)[:, 0] - batch.sum(-1)
+        return {"square": error.square().mean()}
+
+
 class Slow(Line):
     """Only the second process is out of time."""
 
@@ -62,6 +89,14 @@ def main() -> None:
     if kind == "timed":
         trainer = Trainer(Slow(), batch_for, dataclasses.replace(config(out, steps), max_minutes=1 / 60))
         trainer.train()
+    elif kind.startswith("shard"):
+        torch.manual_seed(0)
+        trainer = Trainer(Stack(), batch_for, dataclasses.replace(config(out, steps), shard=True))
+        trainer.train(resume=kind == "shard-resume")
+        parameters, states = dict(trainer.model.named_parameters()), trainer.optimizer.state
+        local = {name: list(p.to_local().shape) for name, p in parameters.items()}
+        held = {n: list(states[p]["exp_avg"].to_local().shape) for n, p in parameters.items() if p in states}
+        (out / f"shapes{trainer.accelerator.process_index}.json").write_text(json.dumps([local, held]))
     else:
         model = Line()
         trainer = Trainer(model, batch_for, config(out, steps))

@@ -104,6 +104,8 @@ def run(config: Config) -> None:
         batches = VideoBatches(config.videos, model.config, config.batch_size, config.seed)
     else:
         batches = RolloutBatches(config.data, model.config, config.batch_size, config.seed)
+    if config.shard:
+        _check_sharded(config, model.config)
     out, console = Path(config.out), Console(soft_wrap=True)
     facts = {"data": list(config.data), **{name: getattr(config, name) for name in FACTS}}
     if config.resume:
@@ -134,6 +136,17 @@ def run(config: Config) -> None:
     if config.export is not None:
         folder = export(out, config.export, _card(config, model.config, seen))
         console.print(f"exported: {folder}", markup=False, highlight=False)
+
+
+def _check_sharded(config: Config, model: WorldModelConfig) -> None:
+    """Refuse what needs the whole model in one process, or takes each process through weights of its own."""
+    if config.samples:
+        raise UsageError(f"samples: must be 0 with shard=true, no process holds the whole model; got {config.samples}")
+    if 0 in model.context_lengths and len(model.context_lengths) > 1:
+        raise UsageError(
+            "model.context_lengths: must not mix 0 with others with shard=true, as an opening has no hint and leaves "
+            f"weights out; got {model.context_lengths}"
+        )
 
 
 def _same(out: Path, model: WorldModelConfig, facts: dict[str, Any]) -> None:

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from worldsim.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from worldsim.training.ema import PowerAverage
+from worldsim.training.sharding import gather, make_accelerator, spread, whole
 from worldsim.training.show import add_video
 
 
@@ -43,6 +43,7 @@ class TrainConfig:
         keep: Number of checkpoints that stay.
         log_every: Steps between lines of the log.
         compile: Whether torch.compile wraps the loss's model.
+        shard: Whether weights, gradients and optimizer states are split over the processes by FSDP2.
         max_minutes: Stop, with a checkpoint, after this wall-clock time; 0 for no bound.
         tensorboard: Whether to write TensorBoard events.
     """
@@ -60,6 +61,7 @@ class TrainConfig:
     keep: int = 2
     log_every: int = 10
     compile: bool = False
+    shard: bool = False
     max_minutes: float = 0.0
     tensorboard: bool = True
 
@@ -119,12 +121,7 @@ class Trainer:
             progress: Told steps done and steps in all after each step, in the main process.
         """
         self.config, self.batch_for, self.callback, self.progress = config, batch_for, callback, progress
-        # Which parameters a loss reaches hangs on levers and chance (a dropped hint): processes need not agree.
-        # Told that it is a CPU, accelerate joins the processes of torchrun over gloo; else each would train on its own.
-        self.accelerator = Accelerator(
-            cpu=not torch.accelerator.is_available(),
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        )
+        self.accelerator = make_accelerator(model, config.shard)
         self.writer: Any = None
         self.model = model
         decay = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
@@ -211,7 +208,7 @@ class Trainer:
                     f"at step {self.step} of seed {config.seed}, batch {number}"
                 )
         self.accelerator.backward(torch.stack(list(terms.values())).sum())
-        norm = float(self.accelerator.clip_grad_norm_(self.module.parameters(), config.clip))
+        norm = float(whole(self.accelerator.clip_grad_norm_(self.module.parameters(), config.clip)))
         if not math.isfinite(norm):
             raise FloatingPointError(
                 f"gradient: must be finite, its norm is {norm} at step {self.step} of seed {config.seed}, "
@@ -255,14 +252,16 @@ class Trainer:
             add_video(self.writer, name, video, fps, self.step)
 
     def save(self) -> None:
-        """Write a checkpoint of the present step."""
-        if not self.accelerator.is_main_process:
-            return
+        """Write a checkpoint of the present step; all processes must call this, the main one writes."""
         state: dict[str, Tensor] = {}
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 state[f"{name}//{key}"] = torch.as_tensor(value)
-        tensors = {"model": self.model.state_dict(), "average": self.average.weights, "optimizer": state}
+        files = {"model": self.model.state_dict(), "average": self.average.weights, "optimizer": state}
+        main = self.accelerator.is_main_process
+        tensors = {file: gather(values, main) for file, values in files.items()}
+        if not main:
+            return
         meta = {"config": dataclasses.asdict(self.config), "threads": torch.get_num_threads()}
         save_checkpoint(self.folder, self.step, tensors, meta, self.config.keep)
 
@@ -272,10 +271,17 @@ class Trainer:
             stored, now = meta["config"].get(key), getattr(self.config, key)
             if stored != now:
                 raise ValueError(f"train.{key}: must be {stored!r} as in {path}, got {now!r}")
-        self.model.load_state_dict(tensors["model"], strict=True)
-        self.average.weights = tensors["average"]
+        like = self.model.state_dict()
+        weights, average = (
+            {name: spread(value, like.get(name, value)) for name, value in tensors[file].items()}
+            for file in ("model", "average")
+        )
+        self.model.load_state_dict(weights, strict=True)
+        self.average.weights = average
         parameters = dict(self.model.named_parameters())
         for full, value in tensors["optimizer"].items():
             name, key = full.split("//")
-            self.optimizer.state[parameters[name]][key] = value
+            parameter = parameters[name]
+            # The number of steps stays on the CPU, where AdamW keeps it.
+            self.optimizer.state[parameter][key] = spread(value, parameter) if value.dim() else value
         self.step = int(meta["step"])
