@@ -132,6 +132,7 @@ def figures(reading: Reading, sample: Sample, known: int = NUM_CONTEXT) -> dict[
     permanence: Share of balls and frames, at least half shown in truth, in which from half to twice the area is shown.
     teleport: Largest leap, in radii of the ball.
     measured: Share of balls and frames, at least half shown in truth, that can be placed.
+    off: Mean distance from where the ball is in truth, in its radii, over those.
     """
     clip = sample.clip
     places = moving(clip.setups[0])
@@ -150,6 +151,7 @@ def figures(reading: Reading, sample: Sample, known: int = NUM_CONTEXT) -> dict[
     due[:, :known] = False
     full = sample.shown.amax(1, keepdim=True)
     kept = (reading.area > 0.5 * full) & (reading.area < 2 * full)
+    off = (reading.position - clip.trajectory.position[:, :, places]).norm(dim=-1) / radius[:, None]
     met = [_met(motion, bodies, size, touched, b) for b, touched in enumerate(sample.touches)]
     return {
         "deepest": deepest,
@@ -162,6 +164,7 @@ def figures(reading: Reading, sample: Sample, known: int = NUM_CONTEXT) -> dict[
         "permanence": _share(kept, due),
         "teleport": (leap.values[:, :, places] / radius[:, None]).amax((1, 2)),
         "measured": _share(reading.measured, due),
+        "off": _ratio((off * (reading.measured & due)).sum((1, 2)), (reading.measured & due).sum((1, 2))),
     }
 
 

@@ -23,6 +23,7 @@ TITLES = {
     "permanence": "Permanence: share of balls and frames that show half to twice the true area",
     "teleport": "Teleport: largest leap of a clip, in radii",
     "measured": "Measurability: share of balls and frames that can be placed",
+    "off": "Distance of balls from where they are in truth, in their radii",
     "headline": "Headline of the benchmark, first clips alone",
     "psnr": "PSNR against the truth over the new frames, decibels",
 }

@@ -161,6 +161,7 @@ def test_a_ball_that_shrinks_vanishes_or_leaps(study):
     assert found["permanence"].item() == pytest.approx(30 / 36)
     assert found["measured"].item() == pytest.approx(30 / 36)
     assert found["teleport"].item() == pytest.approx(1.5, abs=1e-5)
+    assert found["off"].item() == pytest.approx(8 * 1.5 / 30, abs=1e-5)
     # 12 frames of log 2 among 30 that are measured, the others 0.
     assert found["rigidity"].item() == pytest.approx(12 / 30 * np.log(2), abs=1e-5)
 
