@@ -3,6 +3,7 @@
     python experiments/speed/prior_peers                  # everything; about 20 minutes, on a quiet machine
     python experiments/speed/prior_peers --only accuracy  # errors and time steps alone, on any machine
     python experiments/speed/prior_peers --only timing    # with the time steps found before; also first, others
+    python experiments/speed/prior_peers --only defects   # roll-out and one-step defects alone; about 2 minutes
 
 Task (task.py): bodies thrown into a tray of five planes, half a second, no friction, restitution 1; loss mean |x_T|^2,
 differentiated by start positions and velocities. Each engine takes the largest time step of a ladder whose end
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +56,9 @@ LADDERS: dict[tuple[str, str], tuple[int, ...]] = {
     ("newton", "box"): PEER_STEPS[:-1],
 }
 TUNINGS = {"worldsim": (0.0,), "worldsim-default": (0.0,), "brax-spring": (0.1, 0.0), "brax-positional": (0.0,)}
+DEFECTS = "Roll-out and one-step defects"
 OTHERS = {
-    "Roll-out and one-step defects": ["prior.py", "--worlds", "64", "--repeats", "7"],
+    DEFECTS: ["prior.py", "--worlds", "64", "--repeats", "7"],
     "Humanoid step from torch": ["mujoco_step.py", "--repeats", "25"],
     "Rasteriser": ["raster.py"],
 }
@@ -100,7 +103,8 @@ class Study:
         self.results: dict[str, Any] = {"bound": BOUND, "accuracy": {}, "timing": [], "first": {}, "versions": {}}
         if self.file.exists() and arguments.only:
             self.results |= json.loads(self.file.read_text())  # parts that are not run anew are kept
-        self.results["budget"] = arguments.budget
+        if arguments.only not in ("others", "defects"):  # which have none
+            self.results["budget"] = arguments.budget
         self.truths: dict[str, Any] = {}
 
     def save(self) -> None:
@@ -208,10 +212,12 @@ class Study:
         print("first gradient", name, self.results["first"][name], flush=True)
         self.save()
 
-    def others(self) -> None:
+    def others(self, titles: Iterable[str]) -> None:
         """The other speeds of the prior, by their own scripts, one thread each."""
         told = self.results.setdefault("other", {})
-        for title, command in OTHERS.items():
+        for title in titles:
+            command = OTHERS[title]
+            self.results.setdefault("other_machine", {})[title] = machine()
             script = [sys.executable, str(Path(__file__).parents[1] / command[0]), *command[1:]]
             one = {**os.environ, "OMP_NUM_THREADS": "1"}
             made = subprocess.run(script, capture_output=True, text=True, check=False, env=one)
@@ -275,7 +281,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--envs", default="~/.cache/worldsim/peers", help="folder of the peers' environments")
     parser.add_argument("--out", default=str(Path(__file__).parents[3] / "docs" / "measured"))
-    parser.add_argument("--only", choices=("accuracy", "timing", "first", "others"), help="one part")
+    parser.add_argument("--only", choices=("accuracy", "timing", "first", "others", "defects"), help="one part")
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--worlds", nargs="+", type=int, default=[64, 1024], choices=(64, 1024))
@@ -287,7 +293,7 @@ def main() -> None:
     if "accuracy" in parts:
         for name in arguments.engines:
             study.accuracy(name)
-    if parts != ["accuracy"]:
+    if {"timing", "first"} & set(parts):
         study.results["machine"] = machine()
     if "timing" in parts:
         for worlds in arguments.worlds:
@@ -297,7 +303,9 @@ def main() -> None:
         for name in arguments.engines:
             study.first(name)
     if "others" in parts:
-        study.others()
+        study.others(OTHERS)
+    if "defects" in parts:
+        study.others([DEFECTS])
     study.save()
 
 
