@@ -104,12 +104,10 @@ def _extra(results: dict[str, Any]) -> list[str]:
     lines = []
     for title, text in results.get("other", {}).items():
         made = results.get("other_machine", {}).get(title)
-        when = [f"Made {made['date']} at revision {made['revision']}, load {made['load']:.2f} at the start.", ""]
+        lines += ["", f"## {title}", ""]
+        if made:
+            lines += [f"Made {made['date']} at revision {made['revision']}, load {made['load']:.2f} at the start.", ""]
         lines += [
-            "",
-            f"## {title}",
-            "",
-            *(when if made else []),
             *(_defects(text) if "defects" in title else ["```", *text.splitlines(), "```"]),
         ]
     return lines
