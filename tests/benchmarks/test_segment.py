@@ -83,3 +83,12 @@ def test_rims_of_small_shaded_balls_are_theirs():
         own, true = found == k + 1, rollout.ids == k + 1
         # At six pixels a rim of one pixel is a third of the area.
         assert (own & true).sum() / (own | true).sum() > 0.85, world.bodies[k].name
+
+
+def test_shadows_are_no_objects():
+    scene = ws.make_scene("hoop", seed=700, split="id", role="val", pixels=128)
+    rollout = ws.simulate(scene, preset="standard")
+    found = tracker_for(world_of(scene, 128, 128), backdrop_of(scene, 128, 128))(rollout.video)
+    own, true = found == 1, rollout.ids == 1
+    assert true.sum() > 1000
+    assert (own & true).sum() / (own | true).sum() > 0.8

@@ -24,6 +24,7 @@ from worldsim.benchmarks.twins import KINDS
 ROLE = "val"
 HERE = Path(__file__).parent
 KEPT = Path("runs/calibration")
+_LEAST = 0.2  # of the scale: the lowest threshold
 # No twin is made for these alone: a wrong gravity breaks the first two for as long as the flight lasts, a body that
 # goes through another keeps on where it should part.
 BORROWED = {"dynamics": "wrong_gravity", "momentum": "wrong_gravity", "unanswered_contact": "pass_through"}
@@ -43,7 +44,8 @@ def fit(scenes: Sequence[SceneTrials]) -> dict[str, dict[str, float]]:
         # Twins that show, and never so fine that another engine's lawful take loses more than a third of its score.
         shown = float(np.median([x for x in broken[law] if x > 0] or [_strength(law)]))
         scales[law] = round(max(shown, 2 * float(np.quantile([*lawful[law], 0.0], 0.9))), 4)
-        limits[law] = round(_limit(lawful[law], broken[law] or [_strength(law)]), 4)
+        # A law that few twins break must not accuse what hardly costs anything.
+        limits[law] = round(max(_LEAST * scales[law], _limit(lawful[law], broken[law] or [_strength(law)])), 4)
     return {"scales": scales, "thresholds": limits}
 
 
@@ -93,12 +95,13 @@ def main() -> None:
         return scenes_of(FAMILIES, num, 0, pixels, use_masks, "pybullet", ROLE, told, kept, twins=whole)
 
     masked = {pixels: tried(pixels, True) for pixels in sizes}
-    fitted = fit([*masked[max(sizes)], *tried(max(sizes), False)])
+    read = [*masked[max(sizes)], *tried(max(sizes), False)]
+    fitted = fit(read)
     table: dict[str, dict[str, dict[str, float]]] = {}
     for pixels, scenes in masked.items():
         for regime, row in floors(scenes).items():
             table.setdefault(regime, {})[str(pixels)] = row
-    made = {"families": list(FAMILIES), "num": num, "pixels": list(sizes), "role": ROLE}
+    made = {"families": list(FAMILIES), "num": num, "pixels": list(sizes), "role": ROLE, "readings": len(read)}
     for name, content in (("scales.json", fitted), ("floors.json", {"floors": table})):
         (HERE / name).write_text(json.dumps({"made": made, **content}, indent=1) + "\n", encoding="utf-8")
 

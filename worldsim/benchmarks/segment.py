@@ -36,8 +36,9 @@ class Backdrop:
 class ColourTracker:
     """Finds objects that differ in colour from what is behind them.
 
-    Shading changes a colour's length more than its direction, so that classes go by direction. Objects of one colour
-    that touch are one component until they part; textured objects fall into several. Bring another Tracker for those.
+    Shading changes a colour's length more than its direction, so that classes go by direction; what is darker than the
+    backdrop and more like it than like any object is a shadow. Objects of one colour that touch are one component until
+    they part; textured objects fall into several. Bring another Tracker for those.
 
     Attributes:
         threshold: Grey levels by which a channel must differ from the backdrop.
@@ -70,7 +71,7 @@ class ColourTracker:
             for frame, out in zip(chunk, ids, strict=True):
                 ahead = behind.covered(frame)
                 kind = np.full(frame.shape[:2], -1)
-                kind[ahead] = np.argmax(_unit(frame[ahead].astype(np.float64)) @ kinds.T, -1) if len(kinds) else -1
+                kind[ahead] = _kind(frame[ahead], backdrop.picture[ahead], kinds)
                 for index in range(len(kinds)):
                     book.assign(time, index, kind == index, out)
                 out[:] = settle_edges(frame, out, backdrop.picture, backdrop.ids)
@@ -184,6 +185,17 @@ class _Book:
             last, place, _, _ = self.place[own]
             velocity = (centre - place) / max(1, t - last)
         self.place[own] = (t, centre, velocity, size)
+
+
+def _kind(seen: UInt8, behind: UInt8, kinds: Floats) -> NDArray[np.int64]:
+    """(K,) nearest class of what differs from the backdrop; -1 for shadows: the backdrop's colour, but darker."""
+    if not len(kinds):
+        return np.full(len(seen), -1)
+    direction = _unit(seen.astype(np.float64))
+    like = direction @ kinds.T
+    dimmed = seen.sum(-1, dtype=np.int64) < behind.sum(-1, dtype=np.int64)
+    shadow = dimmed & ((direction * _unit(behind.astype(np.float64))).sum(-1) > like.max(-1))
+    return np.asarray(np.where(shadow, -1, np.argmax(like, -1)), np.int64)
 
 
 def _unit(colours: Floats) -> Floats:
