@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from data import FPS, NUM_CONTEXT, NUM_FRAMES, PIXELS, make_scene
+from measure import DEEP, motion_of, overlaps, radii
 from reader import moving, read
 from rows import FLOOR, PAIRED, PLAIN, RASTER, load, prior_model
 from torch import Tensor
@@ -30,14 +31,14 @@ from torch import Tensor
 import worldsim as ws
 from worldsim.data import average_down
 from worldsim.data.clip import to_float, to_uint8
+from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
-from worldsim.physics import Bodies, Trajectory, violations
+from worldsim.physics import Bodies, violations
 from worldsim.scene import Scene, Setup
 from worldsim.vision.learned_readout import LearnedReadout
 
 FAMILY, FIRST_SEED = "balls3", 500
 CHUNK = 12  # new frames
-DEEP = 0.35  # radii, as in measure.py
 
 
 def scenes(count: int, frames: int) -> list[Scene]:
@@ -76,11 +77,8 @@ def made(model: WorldModel, context: Tensor, setups: list[Setup], frames: int, s
 
 def watch(chunks: Iterator[Tensor], setups: list[Setup]) -> dict[str, Any]:
     """Of each frame, mean over clips: deepest overlap in radii, whether it is deep, pass-throughs, balls seen."""
-    bodies = Bodies.from_scenes(setups, dtype=torch.float64)
-    places = moving(setups[0])
-    radius = torch.full(bodies.size.shape[:2], torch.inf, dtype=torch.float64)
-    radius[:, places] = bodies.size[:, places, 0]
-    rest = torch.tensor([[b.state.position if b.state else (0.0, 0.0, 0.0) for b in s.bodies] for s in setups])
+    bodies, places = Bodies.from_scenes(setups, dtype=torch.float64), moving(setups[0])
+    size, rest = radii(bodies, places), World.of(setups).fixed
     found: dict[str, list[float]] = {"overlap": [], "deep": [], "pass_through": [], "seen": []}
     memory: list[float] = []
     before = None
@@ -88,15 +86,12 @@ def watch(chunks: Iterator[Tensor], setups: list[Setup]) -> dict[str, Any]:
         # The last frame before goes along: a ball may pass through another between chunks.
         video = chunk if before is None else torch.cat([before, chunk], 2)
         sights = [read(to_uint8(v).numpy(), setup) for v, setup in zip(video, setups, strict=True)]
-        position = rest[:, None].expand(-1, video.shape[2], -1, -1).double().clone()
-        position[:, :, places] = torch.from_numpy(np.stack([s.position for s in sights]))
-        measured = torch.from_numpy(np.stack([s.measured for s in sights]))
-        presence = torch.ones(position.shape[:3], dtype=torch.float64)
-        presence[:, :, places] = measured.double()
-        motion = dataclasses.replace(Trajectory.from_positions(position, 1 / FPS), presence=presence)
-        overlap = violations.penetration(motion, bodies)
-        i, j = overlap.subjects.T
-        depth = (overlap.values / torch.minimum(radius[:, i], radius[:, j])[:, None]).amax(-1)
+        position, measured = (
+            torch.from_numpy(np.stack([getattr(s, n) for s in sights])) for n in ("position", "measured")
+        )
+        still = rest.map(lambda x, n=video.shape[2]: x.expand(-1, n, *x.shape[2:]))
+        motion = motion_of(position, measured, still, places)
+        depth = overlaps(motion, bodies, size).amax(-1)
         through = violations.pass_through(motion, bodies).values.sum(-1)
         new = slice(video.shape[2] - chunk.shape[2], None)
         for name, values in (

@@ -137,13 +137,9 @@ def figures(reading: Reading, sample: Sample, known: int = NUM_CONTEXT) -> dict[
     clip = sample.clip
     places = moving(clip.setups[0])
     bodies = Bodies.from_scenes(clip.setups, dtype=torch.float64)
-    motion = _motion(reading, clip, places)
-    radius = bodies.size[:, places, 0]
-    size = torch.full(bodies.size.shape[:2], torch.inf, dtype=torch.float64)
-    size[:, places] = radius
-    overlap = violations.penetration(motion.frames(known), bodies)
-    i, j = overlap.subjects.T
-    depth = overlap.values / torch.minimum(size[:, i], size[:, j])[:, None]
+    motion = motion_of(reading.position, reading.measured, clip.trajectory, places)
+    radius, size = bodies.size[:, places, 0], radii(bodies, places)
+    depth = overlaps(motion.frames(known), bodies, size)
     deepest = depth.amax((1, 2))
     through = violations.pass_through(motion.frames(known - 1), bodies)
     leap = violations.teleport(motion.frames(max(known - 2, 0)))
@@ -174,16 +170,30 @@ def sharpness(video: Tensor, truth: Tensor, known: int = NUM_CONTEXT) -> Tensor:
     return -10 * error.clamp_min(1e-10).log10()
 
 
-def _motion(reading: Reading, clip: Clip, places: list[int]) -> Trajectory:
-    """All bodies: what moves as read, present where it can be placed; the rest where it stands."""
-    position = clip.trajectory.position.double().clone()
-    position[:, :, places] = reading.position
-    presence = torch.ones(position.shape[:3], dtype=torch.float64)
-    presence[:, :, places] = reading.measured.double()
-    plain = Trajectory.from_positions(position, clip.trajectory.dt)
-    still = clip.trajectory.orientation.double().clone()
-    still[:, :, places] = plain.orientation[:, :, places]
-    return dataclasses.replace(plain, orientation=still, presence=presence)
+def motion_of(position: Tensor, measured: Tensor, rest: Trajectory, places: list[int]) -> Trajectory:
+    """(B, T, N) of all bodies: what moves as read, present where it can be placed; the others where they stand."""
+    whole = rest.position.double().clone()
+    whole[:, :, places] = position
+    presence = torch.ones(whole.shape[:3], dtype=torch.float64)
+    presence[:, :, places] = measured.double()
+    plain = Trajectory.from_positions(whole, rest.dt)
+    turned = rest.orientation.double().clone()
+    turned[:, :, places] = plain.orientation[:, :, places]
+    return dataclasses.replace(plain, orientation=turned, presence=presence)
+
+
+def radii(bodies: Bodies, places: list[int]) -> Tensor:
+    """(B, N) of the balls in metres, infinite for what stands."""
+    size = torch.full(bodies.size.shape[:2], torch.inf, dtype=torch.float64)
+    size[:, places] = bodies.size[:, places, 0].double()
+    return size
+
+
+def overlaps(motion: Trajectory, bodies: Bodies, size: Tensor) -> Tensor:
+    """(B, T, P) depths of the pairs' overlaps in radii of the smaller ball."""
+    found = violations.penetration(motion, bodies)
+    i, j = found.subjects.T
+    return found.values / torch.minimum(size[:, i], size[:, j])[:, None]
 
 
 def _met(motion: Trajectory, bodies: Bodies, size: Tensor, touched: Sequence[tuple[float, int, int]], b: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from measure import DEEP, ENOUGH, LATE, READERS
-from rows import FLOOR, GHOSTS, PAIRED, PLAIN, RASTER
+from rows import FLOOR, GHOSTS, ORDER, PAIRED, PLAIN, RASTER
 from summary import FORMED, Interval, Table, formed, gain, gather, load_pieces, mean, ratio, recall
 
 CELLS = ("box id", "box ood", "hoop id", "hoop ood")
@@ -67,13 +67,13 @@ def _grid(table: Table, name: str, rng: np.random.Generator) -> str:
 def _ratios(tables: dict[str, Table], rng: np.random.Generator) -> str:
     """Of each row against the paired one; the violating twin against the raster checks the measure."""
     rows = [["", "reader", "figure", *CELLS]]
-    pairs = [(GHOSTS, RASTER)]
-    pairs += [(row, PAIRED) for row in tables[READERS[0]] if row not in (FLOOR, RASTER, PAIRED)]
-    for worse, better in pairs:
+    whole = [(GHOSTS, RASTER), (PLAIN, PAIRED)]
+    others = [(row, PAIRED) for row in tables[READERS[0]] if row not in (FLOOR, RASTER, PAIRED, GHOSTS, PLAIN)]
+    for worse, better in [*whole, *others]:
         for reader, table in tables.items():
-            if worse not in table or better not in table:
+            if worse not in table or better not in table or (reader != READERS[0] and worse not in (GHOSTS, PLAIN)):
                 continue
-            for name in RATIOS:
+            for name in RATIOS if worse in (GHOSTS, PLAIN) else ("overlap", "pass_through"):
                 shown = []
                 for cell in CELLS:
                     needed = [table[row].get(cell) for row in (worse, better, FLOOR)]
@@ -143,7 +143,8 @@ def main() -> None:
     """Print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    pieces = load_pieces(parser.parse_args().out)
+    # Those of the table of rows first and in its order, then other runs.
+    pieces = sorted(load_pieces(parser.parse_args().out), key=lambda p: [*ORDER, p["row"]].index(p["row"]))
     if not pieces:
         parser.error("out: must hold what evaluate.py wrote, holds no .json")
     print(page(pieces))

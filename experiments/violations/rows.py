@@ -32,6 +32,7 @@ Foresight = Callable[[World, Clip], Trajectory]
 
 FLOOR, RASTER, GHOSTS = "ground truth", "rasterised prior alone", "check: bodies ignore one another"
 PAIRED, PLAIN = "paired", "plain twin"
+ORDER = (FLOOR, RASTER, "rasterised prior, true start", GHOSTS, PAIRED, PLAIN)
 
 
 def load(run: Path) -> WorldModel:
