@@ -1,6 +1,6 @@
 """Train the causal autoencoder on small clips, print compression and PSNR on clips not seen, save it for WorldModel.
 
-python experiments/tokenizer/train.py DATA OUT [--steps 600] [--role val|test] [--resume]
+python experiments/tokenizer/train.py DATA OUT [--steps 600] [--minutes 0] [--role val|test] [--resume]
 
 DATA is as experiments/violations/data.py makes it. OUT is then a folder for VideoAutoencoder.load and for
 worldsim train tokenizer=OUT. Latents are calibrated on training clips alone.
@@ -69,6 +69,10 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--learning-rate", type=float, default=5e-3)
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="stop, with a checkpoint, after so long; 0: no bound"
+    )
     parser.add_argument("--clips", type=int, default=50, help="of each set that is measured")
     parser.add_argument("--role", choices=("val", "test"), default="test", help="of the clips that are measured")
     parser.add_argument("--seed", type=int, default=0)
@@ -78,24 +82,34 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     model, sets = VideoAutoencoder(AutoencoderConfig()), videos(arguments.data, "_id_train")
-    config = TrainConfig(str(arguments.out), steps=arguments.steps, learning_rate=2e-3, checkpoint_every=100)
+    config = TrainConfig(
+        str(arguments.out),
+        steps=arguments.steps,
+        learning_rate=arguments.learning_rate,
+        checkpoint_every=100,
+        max_minutes=arguments.minutes,
+    )
     began = time.monotonic()
-    Trainer(model, lambda step: batch_of(sets, arguments.seed, step), config).train(resume=arguments.resume)
+    trainer = Trainer(model, lambda step: batch_of(sets, arguments.seed, step), config)
+    trainer.train(resume=arguments.resume)
     tensors, _ = load_checkpoint(checkpoints(arguments.out)[-1])
     model.load_state_dict(tensors["average"])
     model.eval()
     # Steps beyond those of the run: batches that it may have seen, but in none of its order.
     later = range(arguments.steps, arguments.steps + CALIBRATION_BATCHES)
     model.calibrate(batch_of(sets, arguments.seed, step) for step in later)
+    # data.py makes no validation clips out of distribution.
+    splits = ("id", "ood") if arguments.role == "test" else ("id",)
     result = {
         "compression": model.compression,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "steps": arguments.steps,
-        "minutes": round((time.monotonic() - began) / 60, 1),
+        "seed": arguments.seed,
+        "steps": trainer.step,
+        "minutes_of_last_piece": round((time.monotonic() - began) / 60, 1),
         "hardware": f"{platform.machine()}, {arguments.threads} thread",
         **{
             split: decibels(model, videos(arguments.data, f"_{split}_{arguments.role}"), arguments.clips)
-            for split in ("id", "ood")
+            for split in splits
         },
     }
     model.save(arguments.out, result)

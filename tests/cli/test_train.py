@@ -3,11 +3,13 @@
 import json
 
 import pytest
+import torch
 
 from worldsim.cli import main
 from worldsim.data import write_video
 from worldsim.models import WorldModel
 from worldsim.models.pretrained import read_config
+from worldsim.models.tokenizer import AutoencoderConfig, VideoAutoencoder
 
 TINY = ["+experiment=smoke", "steps=4", "checkpoint_every=2", "log_every=1", "batch_size=2", "model.dit.depth=1"]
 
@@ -54,6 +56,35 @@ def test_a_run_from_rollouts_resumes_and_is_exported(capsys, rollouts, tmp_path)
         code, _, err = run(capsys, *TINY, f"data={rollouts}", *words)
         assert code == 2
         assert said in err
+
+
+def test_a_run_on_latents_takes_its_tokenizer_along(capsys, rollouts, tmp_path):
+    tokenizer = VideoAutoencoder(AutoencoderConfig(width=8, latent=4, blocks=1))
+    tokenizer.calibrate([torch.randn(2, 3, 5, 16, 16)])
+    tokenizer.save(tmp_path / "tokenizer", {})
+    words = [
+        *TINY,
+        "steps=2",
+        "samples=1",
+        f"data={rollouts}",
+        f"out={tmp_path / 'run'}",
+        "model.tokenizer=autoencoder",
+        *(f"model.autoencoder.{name}" for name in ("width=8", "latent=4", "blocks=1")),
+        *(f"model.dit.{name}" for name in ("channels=4", "hint_channels=4", "patch=[1,1,1]", "stem=0")),
+        "model.context_lengths=[5]",
+        "model.clip_frames=17",
+    ]
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "tokenizer: must have trained weights" in err
+    code, _, err = run(capsys, *words, f"tokenizer={tmp_path / 'tokenizer'}", "model.autoencoder.width=16")
+    assert code == 2
+    assert "tokenizer: must be AutoencoderConfig(width=16, latent=4, blocks=1)" in err
+    code, _, err = run(capsys, *words, f"tokenizer={tmp_path / 'tokenizer'}", f"export={tmp_path / 'passed-on'}")
+    assert code == 0, err
+    model = WorldModel.from_pretrained(tmp_path / "passed-on")
+    for name, value in tokenizer.state_dict().items():
+        torch.testing.assert_close(model.tokenizer.state_dict()[name], value)
 
 
 def test_the_plain_twin_and_fine_tuning_on_videos(capsys, rollouts, tmp_path, toy_video):
