@@ -107,9 +107,7 @@ def _extra(results: dict[str, Any]) -> list[str]:
         lines += ["", f"## {title}", ""]
         if made:
             lines += [f"Made {made['date']} at revision {made['revision']}, load {made['load']:.2f} at the start.", ""]
-        lines += [
-            *(_defects(text) if "defects" in title else ["```", *text.splitlines(), "```"]),
-        ]
+        lines += _defects(text) if "defects" in title else ["```", *text.splitlines(), "```"]
     return lines
 
 
