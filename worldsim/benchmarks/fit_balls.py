@@ -137,7 +137,7 @@ def fit_balls(camera: Camera, planar: bool, frames: int, sights: Sequence[Sight]
     # What the last step of each row was made from.
     seen = look(points, row, surface, at, before, False)
     information, _ = normal_equations(seen, trust, before)
-    count = np.bincount(seen.row, seen.alone.astype(np.float64), minlength=rows)
+    count = np.asarray(np.bincount(seen.row, seen.alone, minlength=rows), np.float64)
     fits = []
     ends = np.cumsum([0, *(len(sight.frame) for sight in sights)])
     for number, sight in enumerate(sights):

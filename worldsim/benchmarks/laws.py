@@ -123,7 +123,7 @@ class Settler:
         """Only subjects that move count; the statistic is taken over (T, K) entries, NaN where not measurable."""
         known = violation.measurable.numpy()
         entries = np.where(known, violation.values.numpy(), np.nan)
-        subjects = [tuple(int(i) for i in row) for row in violation.subjects]
+        subjects = [tuple(row) for row in violation.subjects.tolist()]
         moving = [not s or any(self.chosen(self.world.bodies[self.motion.places[i]]) for i in s) for s in subjects]
         entries, known = entries[:, moving], known[:, moving]
         names = tuple(self.motion.name(self.world, s) for s, keep in zip(subjects, moving, strict=True) if keep)
@@ -231,16 +231,9 @@ def _sharp(motion: Motion, found: Violation, balls: bool = True) -> Violation:
     """
     bodies = motion.bodies
     if found.subjects.shape[0]:
-        measured = motion.contacts.distances
-        normal, (i, j) = measured.normal.numpy(), found.subjects.numpy().T
-        square = np.zeros(normal.shape[:-1])
-        for k, witness in ((i, measured.witness_a), (j, measured.witness_b)):
-            # A turn moves the point of contact by its lever.
-            lever = witness.numpy() - motion.trajectory.position.numpy()[:, k]
-            way = np.concatenate([normal, np.cross(lever, normal)], -1)
-            square += np.einsum("tki,tkij,tkj->tk", way, motion.pose_covariance[:, k], way)
+        i, j = found.subjects.numpy().T
         width = violations.thickness(bodies)[0].numpy()
-        sharp = torch.from_numpy(square < (_MAX_DEPTH_ERROR * np.minimum(width[i], width[j])) ** 2)
+        sharp = torch.from_numpy(motion.gap_variance < (_MAX_DEPTH_ERROR * np.minimum(width[i], width[j])) ** 2)
         if not balls:
             shapes = zip(motion.places, bodies.kinds, strict=True)
             turning = np.array([k in motion.registrations and kind != "sphere" for k, kind in shapes])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,12 +32,10 @@ def cut(track: Floats, known: Flags, noise: float) -> Ints:
     values = np.where(known[:, None], track, 0.0) / noise
     weights = known.astype(np.float64)
     # Window j holds the `span` frames that end at j, the last one first; rows before the start have no weight.
-    place = np.arange(frames)[:, None] - np.arange(span)
-    weight = np.where(place >= 0, weights[place.clip(0)], 0.0)
+    place, inside, powers = _windows(frames, span)
+    weight = weights[place] * inside
     base = values[_nearest_known(known)]
-    x = (values[place.clip(0)] - base[:, None]) * weight[..., None]
-    tau = np.arange(span) / span
-    powers = tau[:, None] ** np.arange(5)
+    x = (values[place] - base[:, None]) * weight[..., None]
     sums = np.cumsum(weight[..., None] * powers, 1)
     right = np.cumsum(x[..., None, :] * powers[:, :3, None], 1)
     fitted = _explained(np.moveaxis(sums, -1, 0), np.moveaxis(right, -2, 0))
@@ -54,6 +54,13 @@ def cut(track: Floats, known: Flags, noise: float) -> Ints:
     for number, start in enumerate(reversed(starts)):
         label[start:] = number
     return label
+
+
+@functools.lru_cache(maxsize=8)
+def _windows(frames: int, span: int) -> tuple[Ints, Flags, Floats]:
+    """(T, span) frames of the windows, not below 0, whether they are any, and (span, 5) powers of time over span."""
+    place = np.arange(frames)[:, None] - np.arange(span)
+    return place.clip(0), place >= 0, (np.arange(span) / span)[:, None] ** np.arange(5)
 
 
 def _explained(sums: Floats, right: Floats) -> Floats:

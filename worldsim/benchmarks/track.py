@@ -214,7 +214,8 @@ def _runs(ids: UInt8, count: int) -> _Runs:
     begin, length = at[asked], at[asked + 1] - at[asked]
     line, u = np.divmod(begin, width)
     frame, row = np.divmod(line, height)
-    return _Runs(frame * count + own[asked], row, u, u + length)
+    key = np.asarray(frame * count + own[asked], np.int64)
+    return _Runs(key, row, u, u + length)
 
 
 def _moments(runs: _Runs, frames: int, count: int) -> Floats:

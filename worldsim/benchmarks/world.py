@@ -153,6 +153,19 @@ class Motion:
         """Of the trajectory, for all laws that ask."""
         return Contacts(self.trajectory, self.bodies)
 
+    @cached_property
+    def gap_variance(self) -> Floats:
+        """(T, P) square metres: of the distances between the pairs of contacts, by the errors of both bodies' poses."""
+        measured, position = self.contacts.distances, self.trajectory.position.numpy()
+        normal, places = measured.normal.numpy(), measured.pairs.numpy()
+        square = np.zeros(normal.shape[:-1])
+        for k, witness in ((places[:, 0], measured.witness_a), (places[:, 1], measured.witness_b)):
+            # A turn moves the point of contact by its lever.
+            lever = witness.numpy() - position[:, k]
+            way = np.concatenate([normal, np.cross(lever, normal)], -1)
+            square += np.einsum("tki,tkij,tkj->tk", way, self.pose_covariance[:, k], way)
+        return square
+
     def name(self, world: World, entry: tuple[int, ...]) -> str:
         """Names of a law's subject."""
         return " / ".join(world.bodies[self.places[i]].name for i in entry) or "world"

@@ -114,7 +114,8 @@ class Contacts:
         moved = relative.diff(dim=-3).norm(dim=-1)
         around = torch.arange(frames, device=moved.device)[:, None] + torch.arange(-2, 2, device=moved.device)
         around = around.clamp(0, frames - 2)
-        return moved.index_select(-2, around.flatten()).unflatten(-2, (frames, 4)).amax(-2)
+        longest: Tensor = moved.index_select(-2, around.flatten()).unflatten(-2, (frames, 4)).amax(-2)
+        return longest
 
     @torch.no_grad()
     def flying(self, margin: float, window: int = 1) -> Tensor:
