@@ -39,12 +39,13 @@ from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Body, Law, Polygon, Setup
 
 KINDS = ("box", "capsule", "polygon")
-_ANGLES = 24  # turns of a planar body that are tried, over the full circle
+_ANGLES = 72  # turns of a planar body that are tried, over the full circle
 _THIN = 3  # edges of which one is looked at where turns are compared
 _GOOD = 0.55  # pixels of root mean square: an outline that fits; pixels alone leave .3
 _POOR = 1.5  # pixels above which a pose is none
 _POOR_SURFACE = 0.3  # the same where depth is given, which is good to a hundredth of a pixel
 _POINTS = 64  # of a surface in a frame, where depth is given
+_SLACK = 0.02  # square pixels by which a clear neighbour may fit worse than what is told by a hidden outline alone
 _STEPS = 8
 _ROUNDS = 8  # in which poses are handed on from frame to frame
 _TURN_NOISE = 1.0  # radians: what is known of a turn before anything is seen
@@ -85,7 +86,7 @@ def register_rigid(view: View, bodies: Mapping[int, Body], start: Trajectory | N
     Args:
         view: Of the video.
         bodies: By place.
-        start: (T, N) poses of all bodies, whose turns are where the search begins in space; the masks decide. Without
+        start: (T, N) poses of all bodies, from which the search begins in space; the masks decide. Without
             it nothing is placed there: several turns of a box have outlines that no picture of its size tells apart.
 
     Returns:
@@ -113,11 +114,15 @@ def _of_kind(view: View, bodies: dict[int, Body], start: Trajectory | None) -> d
     clear = seen & ~hidden & ~view.tracks.border[:, places].T
     task = _Task(evidence, shapes, flat, extent, _prior(view, flat), seen, clear)
     if view.planar:
-        turn = _best_angle(task, bodies)
+        begins = [(flat, _best_angle(task, bodies))]
     else:
         assert start is not None
-        turn = start.orientation[:, places].double().transpose(0, 1).reshape(-1, 4)
-    position, orientation = _handed_on(task, turn)
+        place, turn = (
+            part[:, places].double().transpose(0, 1).flatten(0, 1) for part in (start.position, start.orientation)
+        )
+        # From the place alone that masks tell, points of a surface may be taken for another side's.
+        begins = [(flat, turn), (place, turn)]
+    position, orientation = _handed_on(task, begins)
     done = told(evidence, position, orientation, task.prior)
     worst = _POOR if view.depth is None else _POOR_SURFACE
     measured = ((done.count >= MIN_EDGES) & (done.rms < worst)).numpy().reshape(seen.shape) & seen
@@ -143,11 +148,18 @@ def _best_angle(task: _Task, bodies: dict[int, Body]) -> Tensor:
     return turn
 
 
-def _handed_on(task: _Task, turn: Tensor) -> tuple[Tensor, Tensor]:
-    """Poses of all slots, from the masks' centres first; what does not fit or is hidden starts from a neighbour."""
+def _handed_on(task: _Task, begins: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Poses of all slots, the best that a guess leads to; what does not fit or is hidden starts from a neighbour."""
     count, frames = task.seen.shape
     every = torch.arange(count * frames)
-    position, orientation, costs = task.fit(every, task.guess, turn)
+    position, orientation, costs = task.fit(every, *begins[0])
+    for begin in begins[1:]:
+        place, tilt, price = task.fit(every, *begin)
+        better = price < costs
+        position, orientation = (
+            torch.where(better[:, None], new, old) for new, old in ((place, position), (tilt, orientation))
+        )
+        costs = torch.minimum(costs, price)
     own = torch.bincount(task.evidence.slot[~task.evidence.one_sided], minlength=count * frames).numpy() >= MIN_EDGES
     fits = (costs.numpy() < _GOOD**2) & own & task.seen.ravel()
     firm = fits & task.clear.ravel()
@@ -160,7 +172,7 @@ def _handed_on(task: _Task, turn: Tensor) -> tuple[Tensor, Tensor]:
         at, near = torch.from_numpy(wanting), torch.from_numpy(nearest)
         shift = task.guess[at] - task.guess[near] if turn_of % 2 else torch.zeros_like(task.guess[at])
         place, tilt, price = task.fit(at, position[near] + shift, orientation[near])
-        better = price < costs[at] + (0.02 if turn_of == 0 else 0.0)
+        better = price < costs[at] + (_SLACK if turn_of == 0 and task.shapes.planar else 0.0)
         taken = at[better]
         position[taken], orientation[taken], costs[taken] = place[better], tilt[better], price[better]
         now = (costs.numpy() < _GOOD**2) & own & task.seen.ravel()
