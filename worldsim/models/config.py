@@ -40,7 +40,7 @@ class DiTConfig:
     width: int = 128
     depth: int = 6
     heads: int = 4
-    mlp_ratio: float = 4.0
+    mlp_ratio: float = 3.0
     attention: str = "full"
     setup_features: int = 32
     text_width: int = 0
@@ -70,9 +70,9 @@ PRESETS: dict[str, DiTConfig] = {
     "nano": DiTConfig(width=96, depth=4, heads=4),
     "tiny": DiTConfig(width=128, depth=6, heads=4),
     "small": DiTConfig(width=192, depth=8, heads=6),
-    "base": DiTConfig(width=768, depth=12, heads=12, attention="factorised"),
-    "large": DiTConfig(width=1024, depth=24, heads=16, attention="factorised"),
-    "xl": DiTConfig(width=1152, depth=28, heads=16, attention="factorised"),
+    "base": DiTConfig(width=768, depth=12, heads=12, mlp_ratio=4.0, attention="factorised"),
+    "large": DiTConfig(width=1024, depth=24, heads=16, mlp_ratio=4.0, attention="factorised"),
+    "xl": DiTConfig(width=1152, depth=28, heads=16, mlp_ratio=4.0, attention="factorised"),
 }
 
 
