@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from measure import DEEP, ENOUGH
 from numpy.typing import NDArray
+from rows import GHOSTS
 
 Floats = NDArray[np.float64]
 
@@ -52,18 +53,25 @@ def gather(pieces: Iterable[dict[str, Any]], reader: str) -> Table:
         for row, cells in parts.items()
     }
     for cell in {cell for cells in table.values() for cell in cells}:
-        fill_worst([cells[cell] for cells in table.values() if cell in cells])
+        # What violates on purpose is no yardstick for the others.
+        fill_worst([cells[cell] for row, cells in table.items() if cell in cells and row != GHOSTS])
+        fill_worst([cells[cell] for row, cells in table.items() if cell in cells and row == GHOSTS])
     return table
 
 
 def fill_worst(rows: list[dict[str, Floats]]) -> None:
-    """In place: where a clip's places cannot be told, or a figure says nothing, the worst value of all rows' clips."""
+    """In place: where a clip's places cannot be told, or a figure says nothing, the worst value of the rows' clips.
+
+    That is the worst of those that can be told, or what is seen of the clip itself where that is worse still.
+    """
+    if not rows:
+        return
     good = [np.nan_to_num(row["measured"], nan=1.0) >= ENOUGH for row in rows]
     for name in WORSE:
         seen = np.concatenate([row[name][ok] for row, ok in zip(rows, good, strict=True)])
         worst = np.nanmax(seen) if np.isfinite(seen).any() else np.nan
         for row, ok in zip(rows, good, strict=True):
-            row[name] = np.where(ok & np.isfinite(row[name]), row[name], worst)
+            row[name] = np.where(ok & np.isfinite(row[name]), row[name], np.fmax(row[name], worst))
 
 
 def draws(values: Floats, rng: np.random.Generator) -> Floats:

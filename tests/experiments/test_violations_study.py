@@ -58,9 +58,9 @@ def test_clips_that_cannot_be_measured_stand_at_the_worst(study):
 
     lost, seen = row([1.0, 0.5, 1.0], [0.1, 0.0, np.nan]), row([1.0, 0.2], [0.7, 9.0])
     study.summary.fill_worst([lost, seen])
-    # 9 is of a clip that cannot be measured: the worst that was measured is .7.
+    # 9 is of a clip that cannot be measured: the worst that was measured is .7, and what was seen there stays.
     np.testing.assert_allclose(lost["deepest"], [0.1, 0.7, 0.7])
-    np.testing.assert_allclose(seen["deepest"], [0.7, 0.7])
+    np.testing.assert_allclose(seen["deepest"], [0.7, 9.0])
 
 
 def test_recall_weighs_contacts_not_clips(study, rng):
