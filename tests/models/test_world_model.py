@@ -9,6 +9,7 @@ import torch
 from worldsim.data.clip import collate
 from worldsim.engines import Contacts, Rollout
 from worldsim.models.config import DiTConfig, WorldModelConfig, config_from_dict
+from worldsim.models.losses import consistency_energies
 from worldsim.models.pairing import draw_hint, fit_start
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
@@ -192,3 +193,18 @@ def test_compiling_reaches_the_denoiser_in_training(clip):
     assert seen
     for name in plain:
         torch.testing.assert_close(compiled[name], plain[name])
+
+
+def test_a_body_read_far_from_its_place_is_lost_and_not_sunk(clip):
+    """Else one ball read a mile under the floor outweighs all that a clip says."""
+    world = World.of(clip.setups)
+    reading = WorldModel(CONFIG).readout(clip.video, world.bodies, world.view, world.background, world.fixed)
+    moved = reading.trajectory.position.clone()
+    moved[:, 6:, 0] = moved[:, 6:, 1]  # onto the other ball
+    sunk = dataclasses.replace(reading, trajectory=dataclasses.replace(reading.trajectory, position=moved))
+    elsewhere = moved.clone()
+    elsewhere[:, :, 0, 0] += 100.0
+    foreseen = [dataclasses.replace(clip.trajectory, position=p) for p in (moved, elsewhere)]
+    near, far = (consistency_energies(sunk, f, world.bodies, 4)["penetration"] for f in foreseen)
+    assert near.min() > 0.05
+    assert far.max() < 1e-3

@@ -13,6 +13,8 @@ from worldsim.vision.readout import Reading
 
 # Corner of the penetration energy, as a share of the smallest moving body's extent.
 _CORNER = 0.05
+# A moving body read farther from where it is foreseen, in its extents, is lost rather than sunk into another one.
+_LOST = 4.0
 
 
 def consistency_energies(reading: Reading, foreseen: Trajectory, bodies: Bodies, known: int) -> dict[str, Tensor]:
@@ -31,7 +33,8 @@ def consistency_energies(reading: Reading, foreseen: Trajectory, bodies: Bodies,
         permanence: (B,) squared difference between the shown and the whole area, as a share, where the prior has the
             body in view.
         penetration: (B,) energy of violations.penetration, scaled so that deep overlap counts with the square of its
-            share of the smallest moving body's extent; left out where nothing can overlap.
+            share of the smallest moving body's extent, of bodies read near where they are foreseen; left out where
+            nothing can overlap.
     """
     moving = [i for i, static in enumerate(bodies.static) if not static]
     size = bodies.size[..., moving, 0].clamp_min(1e-6)
@@ -43,19 +46,18 @@ def consistency_energies(reading: Reading, foreseen: Trajectory, bodies: Bodies,
         "permanence": missing.mean((1, 2)),
     }
     if len(moving) > 1 or len(moving) < len(bodies.static):
-        new = dataclasses.replace(read.frames(known, read.num_frames), presence=foreseen.presence[:, known:])
+        presence = foreseen.presence[:, known:].clone()
+        presence[..., moving] = presence[..., moving] * (gap.detach() < _LOST)
+        new = dataclasses.replace(read.frames(known, read.num_frames), presence=presence)
         energy = violations.penetration(new, bodies, tau=_CORNER * float(size.min())).energy
         terms["penetration"] = _CORNER**2 * energy
     return terms
 
 
 def consistency_terms(
-    reading: Reading, foreseen: Trajectory, bodies: Bodies, known: int, t: Tensor, t_max: float
+    reading: Reading, foreseen: Trajectory, bodies: Bodies, known: int, t: Tensor
 ) -> dict[str, Tensor]:
-    """The energies as scalar loss terms.
-
-    At high noise the estimate is a mean over futures and need not be lawful: the terms are silent above t_max and weigh
-    (1 - t)^2 below (DESIGN: lever 2).
+    """The energies as scalar loss terms, which weigh (1 - t)^2 (DESIGN: lever 2).
 
     Args:
         reading: Of the estimated clean video, T frames.
@@ -63,9 +65,8 @@ def consistency_terms(
         bodies: Sizes and static flags.
         known: Context frames, which are left out.
         t: (B,) noise times of the new frames.
-        t_max: See above.
     """
-    weight = (1 - t).square() * (t < t_max)
+    weight = (1 - t).square()
     total = weight.sum().clamp_min(1.0)
     energies = consistency_energies(reading, foreseen, bodies, known)
     return {name: (weight * value).sum() / total for name, value in energies.items()}

@@ -151,11 +151,13 @@ class WorldModel(nn.Module):
         time = expand_time(t, latent)[:, :, held:]
         error = (estimate - latent)[:, :, held:] / time.clamp_min(MIN_TIME)
         terms = {"diffusion": error.square().mean()}
-        if self.config.consistency > 0 and world is not None and foreseen is not None:
-            shown = self.tokenizer.decode(torch.cat([latent[:, :, :held], estimate[:, :, held:]], dim=2))
-            video = torch.cat([x[:, :, :known], shown[:, :, known:]], dim=2)
-            reading = self.readout(video, world.bodies, world.view, world.background, world.fixed)
-            named = consistency_terms(reading, foreseen, world.bodies, known, t[:, -1], self.config.consistency_t_max)
+        rows = torch.nonzero(t[:, -1] < self.config.consistency_t_max).flatten()
+        if self.config.consistency > 0 and world is not None and foreseen is not None and len(rows):
+            part = World.of([world.setups[i] for i in rows.tolist()], x.device)
+            shown = self.tokenizer.decode(torch.cat([latent[rows, :, :held], estimate[rows, :, held:]], dim=2))
+            video = torch.cat([x[rows, :, :known], shown[:, :, known:]], dim=2)
+            reading = self.readout(video, part.bodies, part.view, part.background, part.fixed)
+            named = consistency_terms(reading, foreseen.map(lambda v: v[rows]), part.bodies, known, t[rows, -1])
             terms |= {name: self.config.consistency * value for name, value in named.items()}
         if self.state_head is not None and passed is not None and world is not None:
             # The world's token comes first, then one a body.
