@@ -106,8 +106,8 @@ class WorldModelConfig:
         state: Lever 1, weight of the state supervision; 0 leaves it and its head out.
         text_drop: Share of training clips whose text is dropped, for classifier-free guidance.
         consistency: Lever 2, weight of the consistency loss; 0 leaves it out.
-        consistency_t_max: Noise time above which it is silent: the estimate is a mean over futures there and need not be
-            lawful.
+        consistency_t_max: Noise time above which it is silent: there the estimate is a mean over futures, which need
+            not be lawful.
         max_step: Longest step of the prior, seconds.
         context_noise: Noise on context frames in training.
         time_mean: Of the logit of the training times.
