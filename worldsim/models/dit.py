@@ -72,7 +72,7 @@ class VideoDiT(nn.Module):
                     nn.init.zeros_(module.bias)
         # Gates start at zero, the last layer near it: each block begins as the identity, the estimate as the hint, or
         # grey without it. Not quite zero, since the shrinking has no slope there.
-        for weight in (self.to_modulation[-1].weight, self.head_modulation.weight, self.head.gates.weight):
+        for weight in (self.to_modulation[-1].weight, self.head_modulation.weight, self.head.gate.weight):
             nn.init.zeros_(weight)  # type: ignore[arg-type]
         with torch.no_grad():
             self.head.last.weight.mul_(0.05)
@@ -142,12 +142,17 @@ class VideoDiT(nn.Module):
     def _estimate(
         self, tokens: Tensor, grid: tuple[int, int, int], z: Tensor, hint: Tensor | None, given: Tensor | None
     ) -> Tensor:
-        """The clean video: painted where no hint is given, else the hint with corrections."""
-        pictures, gates = (both.unbind(0) for both in self.head(tokens, grid))
-        painted = torch.addcmul(pictures[0], gates[0], z)
+        """The clean video: painted where no hint is given, else the hint with corrections.
+
+        The noisy video has a way around the tokens only where it is painted from: a gate that let it correct the hint
+        opens at bodies of unseen size, and noise stays in the picture.
+        """
+        pictures, gate = self.head(tokens, grid)
+        pictures = pictures.unbind(0)
+        painted = torch.addcmul(pictures[0], gate, z)
         if given is None or hint is None or not self.corrects:
             return painted
-        corrected = hint + shrink(torch.addcmul(pictures[1], gates[1], z - hint), self.threshold)
+        corrected = hint + shrink(pictures[1], self.threshold)
         return torch.lerp(painted, corrected, given[:, None, None, None, None])
 
     def _block(

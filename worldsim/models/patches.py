@@ -46,7 +46,7 @@ class PatchEmbed(nn.Module):
 
 
 class PatchHead(nn.Module):
-    """Tokens to pictures, and to gates of one number a tubelet."""
+    """Tokens to pictures, and to a gate of one number a tubelet."""
 
     def __init__(self, channels: int, patch: Grid, width: int, stem: int, pictures: int) -> None:
         """Prepare for as many pictures of `channels`; with a stem, each row of a tubelet has its own hidden numbers."""
@@ -59,10 +59,10 @@ class PatchHead(nn.Module):
             self.last = nn.Linear(hidden, pictures * channels * pw)
         else:
             self.last = nn.Linear(width, pt * ph * pictures * channels * pw)
-        self.gates = nn.Linear(width, pictures)
+        self.gate = nn.Linear(width, 1)
 
     def forward(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """(B, T' H' W', D) to (K, B, C, T, H, W) pictures and their (K, B, 1, T, H, W) gates."""
+        """(B, T' H' W', D) to (K, B, C, T, H, W) pictures and the (B, 1, T, H, W) gate."""
         (t, h, w), (pt, ph, pw), k = grid, self.patch, self.pictures
         if hasattr(self, "hidden"):
             rows = self.last(functional.hardswish(self.hidden(tokens)).unflatten(-1, (pt * ph, -1)))
@@ -73,10 +73,10 @@ class PatchHead(nn.Module):
             "b (t h w) (pt ph) (k c pw) -> k b c (t pt) (h ph) (w pw)",
             t=t, h=h, w=w, pt=pt, ph=ph, k=k, pw=pw,
         )  # fmt: skip
-        gates = rearrange(self.gates(tokens), "b (t h w) k -> k b 1 t h w", t=t, h=h, w=w)
-        for axis, repeats in zip((3, 4, 5), self.patch, strict=True):
-            gates = gates.repeat_interleave(repeats, dim=axis)
-        return pictures, gates
+        gate = rearrange(self.gate(tokens), "b (t h w) 1 -> b 1 t h w", t=t, h=h, w=w)
+        for axis, repeats in zip((2, 3, 4), self.patch, strict=True):
+            gate = gate.repeat_interleave(repeats, dim=axis)
+        return pictures, gate
 
 
 def shrink(correction: Tensor, threshold: Tensor) -> Tensor:
