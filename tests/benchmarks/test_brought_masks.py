@@ -96,7 +96,7 @@ def test_cotracker_points_carry_the_first_masks_along(clip):
         both, either = ((carried == k) & (ids == k)).sum(), ((carried == k) | (ids == k)).sum()
         assert both / either > 0.93  # edges are a pixel apart at most: whole pixels are moved by parts of one
     report = ws.score(video, masks=carried, scene=scene)
-    assert report.headline > 0.8
+    assert report.headline > 0.7
     assert report.tracked == 1.0
 
 
