@@ -7,7 +7,7 @@ from torch import Tensor
 
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
-from worldsim.physics.violations.common import body_table, vector_of
+from worldsim.physics.violations.common import body_table, check_window, vector_of, windowed_length
 from worldsim.physics.violations.contacts import Contacts
 from worldsim.physics.violations.result import Violation, settle
 
@@ -45,10 +45,7 @@ def gravity_error(
     Raises:
         ValueError: For shapes that do not fit, NaN, too few frames, drag below 0 or a window below 1.
     """
-    if not isinstance(window, int) or window < 1:
-        raise ValueError(f"window: must be a whole number from 1, got {window!r}")
-    if not drag >= 0:
-        raise ValueError(f"drag: must be 0 or above, got {drag!r}")
+    check_window(window, drag)
     contacts = Contacts.of(trajectory, bodies, contacts, frames=2 * window + 1)
     pull = vector_of(gravity, trajectory, "gravity")
     time = trajectory.dt * torch.arange(-window, window + 1, dtype=torch.float64)
@@ -60,10 +57,6 @@ def gravity_error(
     shifted = trajectory.position.unfold(-3, 2 * window + 1, 1) - middle[..., None]
     velocity, acceleration = shifted @ fit[1], shifted @ fit[2]
     error = acceleration - (pull - drag * velocity)
-    square = error.square().sum(-1)
-    zero = square <= torch.finfo(square.dtype).tiny
-    size = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
-    edge = torch.zeros_like(trajectory.presence[..., :window, :])
-    values = torch.cat([edge, size, edge], -2)
+    values = windowed_length(error, window)
     measurable = contacts.flying(margin, window)
     return settle("gravity", "m/s^2", values, measurable, body_table(bodies.num_bodies, values))

@@ -8,7 +8,7 @@ from torch import Tensor
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
 from worldsim.physics.violations._dynamics import flight_basis
-from worldsim.physics.violations.common import body_table, vector_of
+from worldsim.physics.violations.common import body_table, check_window, vector_of, windowed_length
 from worldsim.physics.violations.contacts import Contacts
 from worldsim.physics.violations.result import Violation, settle
 
@@ -85,10 +85,7 @@ def uncaused_response(
             window below 1.
     """
     _check_margin(margin)
-    if not isinstance(window, int) or window < 1:
-        raise ValueError(f"window: must be a whole number from 1, got {window!r}")
-    if not drag >= 0:
-        raise ValueError(f"drag: must be 0 or above, got {drag!r}")
+    check_window(window, drag)
     contacts = Contacts.of(trajectory, bodies, contacts, frames=2 * window + 1)
     pull = vector_of(gravity, trajectory, "gravity")
     steps = trajectory.position.diff(dim=-3) / trajectory.dt
@@ -98,11 +95,7 @@ def uncaused_response(
     slope = steps.unfold(-3, window, 1) @ weights.to(steps)
     gain, _, left = flight_basis(drag, window * trajectory.dt)
     change = slope[..., window:, :, :] - (left * slope[..., :-window, :, :] + gain * pull)
-    square = change.square().sum(-1)
-    zero = square <= torch.finfo(square.dtype).tiny
-    size = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
-    edge = torch.zeros_like(trajectory.presence[..., :window, :])
-    values = torch.cat([edge, size, edge], -2)
+    values = windowed_length(change, window)
     measurable = contacts.flying(margin, window)
     return settle("uncaused_response", "m/s", values, measurable, body_table(bodies.num_bodies, values))
 

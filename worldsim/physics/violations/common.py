@@ -67,3 +67,22 @@ def within(flags: Tensor, window: int) -> Tensor:
     if flags.shape[-2] > 2 * window:
         result[..., window : flags.shape[-2] - window, :] = flags.unfold(-2, 2 * window + 1, 1).all(-1)
     return result
+
+
+def check_window(window: int, drag: float) -> None:
+    """Refuse a window below one frame and a negative drag."""
+    if not isinstance(window, int) or window < 1:
+        raise ValueError(f"window: must be a whole number from 1, got {window!r}")
+    if not drag >= 0:
+        raise ValueError(f"drag: must be 0 or above, got {drag!r}")
+
+
+def windowed_length(error: Tensor, window: int) -> Tensor:
+    """(..., T, N) lengths of (..., T - 2 window, N, 3) errors, zero at the frames that have no whole window.
+
+    The gradient of a length of zero is zero.
+    """
+    square = error.square().sum(-1)
+    zero = square <= torch.finfo(square.dtype).tiny
+    size = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
+    return torch.nn.functional.pad(size, (0, 0, window, window))
