@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from data import FPS, NUM_CONTEXT
 from measure import CLIP_FRAMES
-from reader import empty, moving
+from reader import moving
 from torch import Tensor
 
 from worldsim.data import Clip
@@ -24,7 +23,6 @@ from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import LawParameters, Trajectory
 from worldsim.training import checkpoints, load_checkpoint
-from worldsim.vision import rasterise
 from worldsim.vision.learned_readout import LearnedReadout
 
 Row = Callable[[Clip, int], Tensor]
@@ -118,24 +116,13 @@ def _absent(told: Trajectory, gone: list[int], model: WorldModel, world: World, 
 
 
 def drawn(foresee: Foresight) -> Row:
-    """The foreseen bodies as the rasteriser draws them, before the engine's own empty scene, behind the given context.
-
-    The rasteriser lights floors otherwise than the engine: over its own ones readers would judge light, not physics.
-    """
+    """The foreseen bodies as the rasteriser draws them, behind the given context."""
 
     @torch.no_grad()
     def run(clip: Clip, seed: int) -> Tensor:
         world = World.of(clip.setups)
-        foreseen = foresee(world, clip)
-        static = torch.tensor(world.bodies.static)
-        still = dataclasses.replace(foreseen.frames(0, 1), presence=static.float().expand(len(clip.setups), 1, -1))
-        shading = clip.setups[0].shading
-        seen, plate = (draw_hint(x, world.bodies, world.view, world.background, shading) for x in (foreseen, still))
-        shares = rasterise(foreseen, world.bodies, world.view, tau_px=0, channels=()).ids
-        free = 1 - shares[:, :, 1:][:, :, ~static].sum(2).clamp(0, 1)
-        scene = torch.from_numpy(np.stack([empty(setup)[0] for setup in clip.setups])).movedim(-1, 1)
-        video = seen + free[:, None] * ((scene[:, :, None] / 127.5 - 1) - plate)
-        return torch.cat([clip.video[:, :, :NUM_CONTEXT], video[:, :, NUM_CONTEXT:].clamp(-1, 1)], 2)
+        seen = draw_hint(foresee(world, clip), world.bodies, world.view, world.background, clip.setups[0].shading)
+        return torch.cat([clip.video[:, :, :NUM_CONTEXT], seen[:, :, NUM_CONTEXT:]], 2)
 
     return run
 

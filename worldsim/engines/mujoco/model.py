@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from worldsim.engines.mujoco.backend import mujoco
 from worldsim.engines.ring import ring_capsules
 from worldsim.engines.stepping import exempt_pairs
-from worldsim.scene import Actuator, Body, Box, Capsule, Joint, Plane, Polygon, Ring, Scene, Sphere
+from worldsim.scene import Actuator, Body, Box, Capsule, Joint, Plane, Polygon, Ring, Scene, Sphere, light
 from worldsim.scene.checks import require
 
 # Contacts are found this far ahead of touching, so that a resting body does not flicker in and out of contact, metres.
@@ -208,21 +208,21 @@ def _geom_count(body: Body) -> int:
 
 
 def _light(spec: Any) -> None:
-    """A soft headlight and a sun from behind the viewer's left; together a lit face shows about its own colour.
+    """The lights of worldsim.scene.light, with highlights.
 
     MuJoCo lifts shadow maps by 1.5 times the larger slope of a surface along the map's axes, and reads four texels, of
     which the farthest is off by the sum of both slopes. From this direction level ground has a smaller slope under half
     of the larger, so that it does not speckle itself with shadows.
     """
     head = spec.visual.headlight
-    head.ambient, head.diffuse, head.specular = [0.38] * 3, [0.32] * 3, [0.1] * 3
+    head.ambient, head.diffuse, head.specular = [light.AMBIENT] * 3, [light.LAMP] * 3, [0.1] * 3
     spec.worldbody.add_light(
         name="sun",
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
         pos=[-2, -3, 6],
-        dir=[0.26, 0.5, -0.82],
+        dir=list(light.SUN_DIRECTION),
         ambient=[0, 0, 0],
-        diffuse=[0.45] * 3,
+        diffuse=[light.SUN] * 3,
         specular=[0.25] * 3,
         castshadow=1,
     )

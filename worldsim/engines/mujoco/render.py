@@ -22,7 +22,7 @@ from worldsim.engines.mujoco.screens import Screen, screen_for
 from worldsim.engines.mujoco.sun import shadow_volume
 from worldsim.engines.rollout import Frames
 from worldsim.physics.trajectory import Trajectory
-from worldsim.scene import Camera, Scene
+from worldsim.scene import Camera, Scene, light
 from worldsim.scene.checks import require
 
 Array = NDArray[np.float64]
@@ -117,23 +117,24 @@ class Painter:
 
     def _set_stage(self) -> None:
         """Camera and lights, which stay as they are whatever moves."""
-        _aim(self.view, self.scene.camera)  # the headlight goes where the camera is already
         mujoco.mjv_updateScene(self.model, self.data, self.option, None, mujoco.MjvCamera(), EVERYTHING, self.view)
         _aim(self.view, self.scene.camera)
         self.view.flags[int(mujoco.mjtRndFlag.mjRND_SHADOW)] = PRESETS[self.preset].shadow > 0
         self.shadow_clip = 1.0
         lights = self.view.lights[: self.view.nlight]
-        if self.scene.shading == "flat":
-            for light in lights:  # emission alone: exactly the body's colour
-                light.ambient[:], light.diffuse[:], light.specular[:] = 0, 0, 0
+        for lamp in lights:
+            if lamp.headlight:  # which would else follow MuJoCo's own camera, that nobody looks through
+                lamp.dir[:] = np.array(light.LAMP_DIRECTION) / np.linalg.norm(light.LAMP_DIRECTION)
+            if self.scene.shading == "flat":  # emission alone: exactly the body's colour
+                lamp.ambient[:], lamp.diffuse[:], lamp.specular[:] = 0, 0, 0
         if PRESETS[self.preset].shadow:
             shadow = shadow_volume(self.scene)
             self.shadow_clip = shadow.radius
-            for light in lights:
-                if light.castshadow:
+            for lamp in lights:
+                if lamp.castshadow:
                     # The map covers the view; it reaches over the camera's own near to far distance from here.
                     back = self.scene.camera.near + 2 * shadow.radius
-                    light.pos[:] = shadow.centre - back * np.array(light.dir)
+                    lamp.pos[:] = shadow.centre - back * np.array(lamp.dir)
 
     def paint(self, trajectory: Trajectory) -> Frames:
         """Draw the (T, N, ...) poses."""

@@ -69,7 +69,7 @@ def rasterise(
         bodies: Of B worlds, or of one for all.
         camera: One for all worlds, one a world, or their View.
         tau_px: Softness of outlines in pixels; 0 draws each pixel's exact share, as a camera would see it.
-        shading: "flat" (each body one colour) or "shaded" (lit from the viewer's eye).
+        shading: "flat" (each body one colour) or "shaded" (lit by worldsim.scene.light, no shadows or highlights).
         background: (3,) or (B, 3) red, green and blue from 0 to 1.
         channels: Which of colour, depth and motion to make beside ids and masks.
 
@@ -108,7 +108,7 @@ def rasterise(
         colour=spread(bodies.colour),
         background=spread(back.expand(batch, 3) if back.dim() == 1 else back),
     )
-    rays = Rays.of(view)
+    rays = Rays.of(view, lit=shading == "shaded")
     length = max(1, _CHUNK // (count * view.width * view.height))
     parts = [
         _draw(
@@ -117,7 +117,6 @@ def rasterise(
             bodies.kinds,
             planar=bodies.planar,
             tau_px=tau_px,
-            shaded=shading == "shaded",
             dt=trajectory.dt,
             channels=channels,
         )
@@ -151,20 +150,19 @@ def _draw(
     *,
     planar: bool,
     tau_px: float,
-    shaded: bool,
     dt: float,
     channels: Sequence[str],
 ) -> dict[str, Tensor]:
     """Draw M pictures: maps by name, (M, ..., P) each."""
     view = rays.view
     surfaces = _surfaces(rays, kinds, inputs)
-    distance, depth, facing = (torch.stack([getattr(s, name) for s in surfaces], 1) for name in Surface._fields)
+    distance, depth, brightness = (torch.stack([getattr(s, name) for s in surfaces], 1) for name in Surface._fields)
     drawn = _drawn(view, kinds, inputs) * inputs.presence
     alpha = opacity(distance, view.width, tau_px) * drawn[..., None]
     weights = visibility(alpha, depth, side_by_side=planar and view.orthographic)
     maps = {"ids": weights, "masks": alpha}
     if "colour" in channels:
-        maps["colour"] = colours(weights, inputs.colour, inputs.background, facing if shaded else None)
+        maps["colour"] = colours(weights, inputs.colour, inputs.background, brightness if rays.lights else None)
     if "depth" in channels:
         maps["depth"] = (weights[:, 1:] * depth).sum(1) + weights[:, 0] * view.far
     if "motion" in channels:

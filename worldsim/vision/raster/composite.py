@@ -7,8 +7,6 @@ from torch import Tensor
 
 from worldsim.vision.raster.round import Rays
 
-AMBIENT, DIFFUSE = 0.5, 0.45
-
 
 def opacity(distance: Tensor, width: int, tau_px: float) -> Tensor:
     """(M, N, P) share of each pixel that a body covers, from the signed distance in pixels to its outline.
@@ -66,23 +64,21 @@ def visibility(alpha: Tensor, depth: Tensor, side_by_side: bool = False) -> Tens
     return torch.cat([background, seen], 1)
 
 
-def colours(weights: Tensor, colour: Tensor, background: Tensor, facing: Tensor | None) -> Tensor:
+def colours(weights: Tensor, colour: Tensor, background: Tensor, brightness: Tensor | None) -> Tensor:
     """Mix body colours by visibility.
 
     Args:
         weights: (M, N + 1, P), background first.
         colour: (M, N, 3) from 0 to 1.
         background: (M, 3) from 0 to 1.
-        facing: (M, N, P) cosine between normal and direction to the viewer, for a lamp at the viewer's eye
-            (Lambert: ambient + diffuse cosine); None for flat colour.
+        brightness: (M, N, P) share of its colour that a surface shows; None for flat colour.
 
     Returns:
         (M, 3, P).
     """
     palette = torch.cat([background[:, None], colour], 1).mT
-    if facing is not None:
-        lit = weights[:, 1:] * (AMBIENT + DIFFUSE * facing)
-        weights = torch.cat([weights[:, :1], lit], 1)
+    if brightness is not None:
+        weights = torch.cat([weights[:, :1], weights[:, 1:] * brightness.clamp_max(1)], 1)
     return palette @ weights
 
 

@@ -45,7 +45,7 @@ def _faces(rays: Rays, centre: Tensor, normals: Tensor, extents: Tensor, reach: 
         reach: (M, n) how far from the centre the body reaches, metres; bounds the depth beside the outline.
 
     Returns:
-        Depth and facing, (M, n, P) each.
+        Depth and brightness, (M, n, P) each.
     """
     along = normals[..., 2] if rays.view.orthographic else (normals * centre[..., None, :]).sum(-1)
     # Of each pair the face towards the viewer: in perspective decided by the eye's place against the centre.
@@ -63,10 +63,14 @@ def _faces(rays: Rays, centre: Tensor, normals: Tensor, extents: Tensor, reach: 
     # The eye may be within a slab, in front of no face of the pair: its hit lies behind the eye and loses.
     best = arg_largest(depth.detach())[:, :, None]
     entry = torch.gather(depth, 2, best).squeeze(2)
-    cosine = torch.gather(torch.broadcast_to(towards, depth.shape), 2, best).squeeze(2)
     middle, reach = centre[..., 2:], reach[..., None]
     entry = torch.minimum(torch.maximum(entry, middle - reach), middle + reach)
-    return entry, (-cosine * rays.inverse_length).clamp(0.0, 1.0)
+
+    def cosine(towards: Tensor) -> Tensor:
+        faces = (normals * towards[..., None, :]).sum(-1)[..., None]
+        return torch.gather(faces.expand(depth.shape), 2, best).squeeze(2)
+
+    return entry, rays.brightness(cosine).expand(entry.shape)
 
 
 def box_surface(rays: Rays, centre: Tensor, rotation: Tensor, size: Tensor) -> Surface:
@@ -81,8 +85,8 @@ def box_surface(rays: Rays, centre: Tensor, rotation: Tensor, size: Tensor) -> S
     signs = torch.tensor(_SIGNS, dtype=centre.dtype, device=centre.device)
     corners = centre[..., None, :] + (signs * size[..., None, :]) @ rotation.mT
     distance = _outline(rays, corners, _EDGES, 6)
-    depth, facing = _faces(rays, centre, rotation.mT, size, size.square().sum(-1).sqrt())
-    return Surface(distance, depth, facing)
+    depth, brightness = _faces(rays, centre, rotation.mT, size, size.square().sum(-1).sqrt())
+    return Surface(distance, depth, brightness)
 
 
 def polygon_surface(rays: Rays, centre: Tensor, rotation: Tensor, size: Tensor, vertices: Tensor) -> Surface:
@@ -103,8 +107,8 @@ def polygon_surface(rays: Rays, centre: Tensor, rotation: Tensor, size: Tensor, 
     edges += [(i, count + i) for i in range(count)]
     distance = _outline(rays, corners, edges, count + 2)
     reach = (vertices.square().sum(-1).amax(-1) + size[..., 0].square()).sqrt()
-    depth, facing = _faces(rays, centre, rotation.mT[..., 1:2, :], size[..., :1], reach)
-    return Surface(distance, depth, facing)
+    depth, brightness = _faces(rays, centre, rotation.mT[..., 1:2, :], size[..., :1], reach)
+    return Surface(distance, depth, brightness)
 
 
 def plane_surface(rays: Rays, centre: Tensor, rotation: Tensor, size: Tensor) -> Surface:
@@ -128,7 +132,7 @@ def plane_surface(rays: Rays, centre: Tensor, rotation: Tensor, size: Tensor) ->
         level = level - normal[..., :1] * rays.x - normal[..., 1:2] * rays.y
     usable = towards < -_EDGE_ON
     depth = torch.where(usable, level / torch.where(usable, towards, -1.0), rays.view.far)
-    facing = torch.broadcast_to((-towards * rays.inverse_length).clamp(0.0, 1.0), depth.shape)
+    brightness = rays.brightness(lambda light: (normal * light).sum(-1, keepdim=True))
     depth = depth.clamp(rays.view.near, rays.view.far)
     shape = torch.broadcast_shapes(depth.shape, distance.shape)
-    return Surface(distance, depth.expand(shape), facing.expand(shape))
+    return Surface(distance, depth.expand(shape), brightness.expand(shape))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from worldsim.vision.raster.round import Rays, Surface, thick
+from worldsim.vision.raster.round import Rays, Surface, round_brightness, thick
 
 _SAMPLES = 16
 _NEWTON_STEPS = 4
@@ -114,4 +114,6 @@ def ring_surface(rays: Rays, centre: Tensor, rotation: Tensor, size: Tensor) -> 
     angle = angle - half_chord * slant * (1 - slant * slant).rsqrt() / major
     offset, depth = _offset(rays, circle.at(angle.cos(), angle.sin()))
     _, half_chord = thick(rays, offset, depth, minor)
-    return Surface(distance, depth - half_chord * rays.inverse_length, half_chord / minor)
+    return Surface(
+        distance, depth - half_chord * rays.inverse_length, round_brightness(rays, offset, half_chord, minor)
+    )

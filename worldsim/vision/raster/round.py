@@ -8,11 +8,13 @@ picture, exact to first order at the outline and exact everywhere in an orthogra
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from worldsim.scene import light
 from worldsim.vision.raster.view import View
 
 # Relative to the radius: keeps square roots differentiable on the axis of a body and at its limb.
@@ -25,12 +27,12 @@ class Surface(NamedTuple):
     Attributes:
         distance: (M, n, P) signed distance to the outline in pixels, negative inside.
         depth: (M, n, P) metres along the line of sight of the first surface; near the body's centre outside of it.
-        facing: (M, n, P) cosine between the surface normal and the direction to the viewer.
+        brightness: (M, n, P) light that the surface sends back, as a share of its colour; see worldsim.scene.light.
     """
 
     distance: Tensor
     depth: Tensor
-    facing: Tensor
+    brightness: Tensor
 
 
 class Rays(NamedTuple):
@@ -44,6 +46,7 @@ class Rays(NamedTuple):
         square: (M, 1, P) squared length of the ray's direction: x^2 + y^2 + 1 (perspective), 1 (orthographic).
         inverse_length: (M, 1, P) one over the length.
         focal: (M, 1, 1) pixels a unit of the image plane.
+        lights: (M, 1, 3) unit vectors towards lamp and sun, camera axes; empty where colours are flat.
     """
 
     view: View
@@ -53,26 +56,45 @@ class Rays(NamedTuple):
     square: Tensor
     inverse_length: Tensor
     focal: Tensor
+    lights: tuple[Tensor, ...]
 
     @staticmethod
-    def of(view: View) -> Rays:
-        """The rays through all pixel centres."""
+    def of(view: View, lit: bool) -> Rays:
+        """The rays through all pixel centres, and the lights where surfaces are lit."""
         points = view.plane_points()
         x, y = points[:, :1], points[:, 1:2]
         square = torch.ones_like(x) if view.orthographic else x.square() + y.square() + 1
-        return Rays(view, points, x, y, square, square.rsqrt(), view.focal[:, None, None])
+        lights = []
+        for direction in (light.LAMP_DIRECTION, light.SUN_DIRECTION) if lit else ():
+            towards = -torch.tensor(direction, dtype=x.dtype, device=x.device)
+            lights.append(view.turn((towards / towards.norm()).expand(view.rotation.shape[0], 1, 3)))
+        return Rays(view, points, x, y, square, square.rsqrt(), view.focal[:, None, None], tuple(lights))
 
     def part(self, start: int, stop: int) -> Rays:
         """The rays of some of the pictures; rays that all pictures share stay as they are."""
         if self.x.shape[0] == 1:
             return self
-        return Rays(self.view, *(value[start:stop] for value in self[1:]))
+        values = (self.points, self.x, self.y, self.square, self.inverse_length, self.focal)
+        points, x, y, square, inverse_length, focal = (value[start:stop] for value in values)
+        lights = tuple(towards[start:stop] for towards in self.lights)
+        return Rays(self.view, points, x, y, square, inverse_length, focal, lights)
 
     def along(self, vector: Tensor) -> Tensor:
         """Dot product of ray directions with (M, n, 3) vectors in camera axes: (M, n, P)."""
         if self.view.orthographic:
             return vector[..., 2:]
         return torch.matmul(vector, self.points)
+
+    def brightness(self, cosine: Callable[[Tensor], Tensor]) -> Tensor:
+        """Light that a matt surface sends back (Lambert), without shadows; one where colours are flat.
+
+        Args:
+            cosine: Gives the (M, n, P) dot product of the surface's normals with (M, 1, 3) directions in camera axes.
+        """
+        if not self.lights:
+            return torch.ones_like(self.x)
+        lamp, sun = (torch.relu(cosine(towards)) for towards in self.lights)
+        return light.AMBIENT + light.LAMP * lamp + light.SUN * sun
 
 
 def thick(rays: Rays, offset: tuple[Tensor, Tensor, Tensor], depth: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,6 +121,17 @@ def thick(rays: Rays, offset: tuple[Tensor, Tensor, Tensor], depth: Tensor, radi
     return distance, half_chord
 
 
+def round_brightness(rays: Rays, offset: tuple[Tensor, Tensor, Tensor], half_chord: Tensor, radius: Tensor) -> Tensor:
+    """(M, n, P) brightness where a ray enters a ball around the core's nearest point; arguments as of `thick`."""
+
+    def cosine(towards: Tensor) -> Tensor:
+        x, y, z = (towards[..., i, None] for i in range(3))
+        beside = offset[0] * x + offset[1] * y + offset[2] * z
+        return (beside - half_chord * (rays.along(towards) * rays.inverse_length)) / radius
+
+    return rays.brightness(cosine)
+
+
 def sphere_surface(rays: Rays, centre: Tensor, size: Tensor) -> Surface:
     """Spheres. In perspective the outline is the exact ellipse.
 
@@ -117,7 +150,9 @@ def sphere_surface(rays: Rays, centre: Tensor, size: Tensor) -> Surface:
         depth = rays.along(centre) / rays.square
         offset = (depth * rays.x - cx, depth * rays.y - cy, depth - cz)
     distance, half_chord = thick(rays, offset, depth, radius)
-    return Surface(distance, depth - half_chord * rays.inverse_length, half_chord / radius)
+    return Surface(
+        distance, depth - half_chord * rays.inverse_length, round_brightness(rays, offset, half_chord, radius)
+    )
 
 
 def capsule_surface(rays: Rays, centre: Tensor, axis: Tensor, size: Tensor) -> Surface:
@@ -163,4 +198,6 @@ def capsule_surface(rays: Rays, centre: Tensor, axis: Tensor, size: Tensor) -> S
     entry = torch.minimum(torch.maximum(at - back, -half), half)
     offset, depth = ray_point(entry)
     _, half_chord = thick(rays, offset, depth, radius)
-    return Surface(distance, depth - half_chord * rays.inverse_length, half_chord / radius)
+    return Surface(
+        distance, depth - half_chord * rays.inverse_length, round_brightness(rays, offset, half_chord, radius)
+    )
