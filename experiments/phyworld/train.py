@@ -15,9 +15,9 @@ from data import FAMILIES, ClipSet
 
 from worldsim.models.config import WorldModelConfig, preset
 from worldsim.models.world_model import WorldModel
-from worldsim.training import TrainConfig, Trainer, step_generator
+from worldsim.training import TrainConfig, Trainer, Validation, last_fall, step_generator
 
-NUM_FRAMES, NUM_CONTEXT, BATCH = 16, 4, 32
+NUM_FRAMES, NUM_CONTEXT, BATCH, HELD_OUT = 16, 4, 32, 32
 # Every ball is in view for at least 24 of the 32 frames.
 LAST_START = 8
 
@@ -56,6 +56,10 @@ def main() -> None:
         start = int(torch.randint(LAST_START + 1, (1,), generator=generator))
         return clips.clip(indices, start, NUM_FRAMES, NUM_CONTEXT)
 
+    held_out = [
+        ClipSet(arguments.data, family, "id", "val").clip(range(HELD_OUT), 0, NUM_FRAMES, NUM_CONTEXT)
+        for family in FAMILIES
+    ]
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
     train = TrainConfig(
@@ -67,7 +71,8 @@ def main() -> None:
         checkpoint_every=100,
         max_minutes=arguments.minutes,
     )
-    Trainer(model, batch_for, train).train(resume=arguments.resume)
+    Trainer(model, batch_for, train, Validation(held_out)).train(resume=arguments.resume)
+    print(f"over the last tenth of the steps the validation loss fell by {last_fall(arguments.out):.2%}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,16 @@ from tensorboard.compat.proto.event_pb2 import Event
 from torch import nn
 
 from worldsim.data import read_video
-from worldsim.training import PowerAverage, TrainConfig, Trainer, checkpoints, load_checkpoint
+from worldsim.training import (
+    PowerAverage,
+    TrainConfig,
+    Trainer,
+    Validation,
+    checkpoints,
+    last_fall,
+    load_checkpoint,
+    step_generator,
+)
 from worldsim.training.ema import exponent_for
 
 
@@ -157,3 +166,28 @@ def test_progress_is_told_and_sample_videos_reach_tensorboard(tmp_path):
     assert played.shape == video.shape
     assert fps == pytest.approx(10.0)
     assert any(tag == "loss/square" for _, tag, _ in found)
+
+
+def test_validation_is_the_averaged_weights_loss_and_leaves_training_alone(tmp_path):
+    held_out = [batch_for(1000 + i) for i in range(3)]
+    trainer = Trainer(Line(), batch_for, config(tmp_path / "a"), Validation(held_out, "square", seed=5))
+    trainer.train()
+    Trainer(Line(), batch_for, config(tmp_path / "b")).train()
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    lines = [json.loads(line) for line in (tmp_path / "a" / "validation.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [5, 10, 15, 20, 25, 30]
+    average = Line()
+    average.load_state_dict(load_checkpoint(checkpoints(tmp_path / "a")[-1])[0]["average"])
+    expected = [float(average.loss(b, step_generator(5, i))["square"].detach()) for i, b in enumerate(held_out)]
+    assert lines[-1]["square"] == pytest.approx(sum(expected) / 3, rel=1e-6)
+
+
+def test_the_last_fall_is_of_the_last_tenth_of_all_steps(tmp_path):
+    lines = [
+        {"step": s, "diffusion": v} for s, v in ((50, 4.0), (80, 2.0), (90, 1.5), (80, 9.0), (90, 1.0), (100, 0.98))
+    ]
+    (tmp_path / "validation.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert last_fall(tmp_path) == pytest.approx(0.02)
+    (tmp_path / "validation.jsonl").write_text(json.dumps(lines[-1]) + "\n")
+    with pytest.raises(ValueError, match="at or before step 90"):
+        last_fall(tmp_path)

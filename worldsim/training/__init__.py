@@ -3,13 +3,16 @@
 from worldsim.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from worldsim.training.ema import PowerAverage
 from worldsim.training.trainer import Trainable, TrainConfig, Trainer, step_generator
+from worldsim.training.validation import Validation, last_fall
 
 __all__ = [
     "PowerAverage",
     "TrainConfig",
     "Trainable",
     "Trainer",
+    "Validation",
     "checkpoints",
+    "last_fall",
     "load_checkpoint",
     "save_checkpoint",
     "step_generator",

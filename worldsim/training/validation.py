@@ -66,5 +66,7 @@ def last_fall(folder: Path, share: float = 0.1, term: str = "diffusion") -> floa
     last = max(losses)
     before = [step for step in losses if step <= (1 - share) * last]
     if not before:
-        raise ValueError(f"validation: must have a line at or before step {(1 - share) * last:.0f}, got {sorted(losses)}")
+        raise ValueError(
+            f"validation: must have a line at or before step {(1 - share) * last:.0f}, got {sorted(losses)}"
+        )
     return 1 - losses[last] / losses[max(before)]
