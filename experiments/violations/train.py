@@ -25,8 +25,6 @@ from worldsim.vision.learned_readout import LearnedReadout
 
 LEVERS = ("hint", "state", "consistency")
 CLIP_FRAMES, BATCH = 16, 24
-# Held-out clips: as many of the box, in three sets, as of the hoop.
-VAL = {"balls3": 16, "balls4": 16, "balls5": 16, "hoop": 48}
 # The hoop's ball hits the ring early: a window that starts later has no flight in its context.
 LAST_START = {"hoop": 1}
 
@@ -82,8 +80,8 @@ def main() -> None:
         return clips.clip(indices, start, CLIP_FRAMES, NUM_CONTEXT)
 
     held_out = [
-        ClipSet(arguments.data, family, "id", "val").clip(range(VAL[family]), 0, CLIP_FRAMES, NUM_CONTEXT)
-        for family in FAMILIES
+        ClipSet(arguments.data, family, "id", "val").clip(range(first, first + 16), 0, CLIP_FRAMES, NUM_CONTEXT)
+        for family, first in zip(turns, (0, 0, 16, 0, 32, 0), strict=True)
     ]
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")

@@ -1,6 +1,7 @@
 """The trainer resumes bit for bit, refuses to resume from nothing, and names what went wrong."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -183,11 +184,9 @@ def test_validation_is_the_averaged_weights_loss_and_leaves_training_alone(tmp_p
 
 
 def test_the_last_fall_is_of_the_last_tenth_of_all_steps(tmp_path):
-    lines = [
-        {"step": s, "diffusion": v} for s, v in ((50, 4.0), (80, 2.0), (90, 1.5), (80, 9.0), (90, 1.0), (100, 0.98))
-    ]
+    told = ((50, 4.0), (80, 2.0), (90, 1.5), (80, 9.0), (90, 1.0), (100, 0.98))
+    lines = [{"step": step, "diffusion": loss} for step, loss in told]
     (tmp_path / "validation.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert last_fall(tmp_path) == pytest.approx(0.02)
     (tmp_path / "validation.jsonl").write_text(json.dumps(lines[-1]) + "\n")
-    with pytest.raises(ValueError, match="at or before step 90"):
-        last_fall(tmp_path)
+    assert math.isnan(last_fall(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,17 +57,10 @@ def averaged(trainer: Trainer) -> Iterator[None]:
 def last_fall(folder: Path, share: float = 0.1, term: str = "diffusion") -> float:
     """By which share the validation loss fell over the last tenth of a run's steps; below 0 where it rose.
 
-    A resumed run may have written a step twice: the later line counts.
-
-    Raises:
-        ValueError: Where no line lies at or before that tenth.
+    A resumed run may have written a step twice: the later line counts. NaN where no line lies before that tenth.
     """
     lines = [json.loads(line) for line in (folder / FILE).read_text(encoding="utf-8").splitlines()]
     losses = {int(line["step"]): float(line[term]) for line in lines}
     last = max(losses)
     before = [step for step in losses if step <= (1 - share) * last]
-    if not before:
-        raise ValueError(
-            f"validation: must have a line at or before step {(1 - share) * last:.0f}, got {sorted(losses)}"
-        )
-    return 1 - losses[last] / losses[max(before)]
+    return 1 - losses[last] / losses[max(before)] if before else math.nan
