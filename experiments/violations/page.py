@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from measure import DEEP, ENOUGH, LATE, READERS
-from rows import FLOOR, GHOSTS, ORDER, PAIRED, PLAIN, RASTER
+from rows import ENGINE, FLOOR, GHOSTS, ORDER, PAIRED, PLAIN, RASTER
 from summary import FORMED, Interval, Table, formed, gain, gather, load_pieces, mean, ratio, recall
 
 CELLS = ("box id", "box ood", "hoop id", "hoop ood")
@@ -68,7 +68,7 @@ def _ratios(tables: dict[str, Table], rng: np.random.Generator) -> str:
     """Of each row against the paired one; the violating twin against the raster checks the measure."""
     rows = [["", "reader", "figure", *CELLS]]
     whole = [(GHOSTS, RASTER), (PLAIN, PAIRED)]
-    others = [(row, PAIRED) for row in tables[READERS[0]] if row not in (FLOOR, RASTER, PAIRED, GHOSTS, PLAIN)]
+    others = [(row, PAIRED) for row in tables[READERS[0]] if row not in ORDER]
     for worse, better in [*whole, *others]:
         for reader, table in tables.items():
             if worse not in table or better not in table or (reader != READERS[0] and worse not in (GHOSTS, PLAIN)):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from data import FPS, NUM_CONTEXT
+from engines import other_engine
 from measure import CLIP_FRAMES
 from reader import moving
 from torch import Tensor
@@ -29,8 +30,9 @@ Row = Callable[[Clip, int], Tensor]
 Foresight = Callable[[World, Clip], Trajectory]
 
 FLOOR, RASTER, GHOSTS = "ground truth", "rasterised prior alone", "check: bodies ignore one another"
+ENGINE = "PyBullet's motion"
 PAIRED, PLAIN = "paired", "plain twin"
-ORDER = (FLOOR, RASTER, "rasterised prior, true start", GHOSTS, PAIRED, PLAIN)
+ORDER = (FLOOR, ENGINE, RASTER, "rasterised prior, true start", GHOSTS, PAIRED, PLAIN)
 
 
 def load(run: Path) -> WorldModel:
@@ -160,6 +162,7 @@ def table(
     prior = prior_model(readout)
     rows: dict[str, Row] = {
         FLOOR: lambda clip, seed: clip.video,
+        ENGINE: other_engine,
         RASTER: drawn(from_context(prior)),
         "rasterised prior, true start": drawn(from_truth(prior)),
         GHOSTS: drawn(each_alone(prior)),
