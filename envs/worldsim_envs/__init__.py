@@ -9,6 +9,7 @@ from worldsim_envs import incline as incline
 from worldsim_envs import ldr as ldr
 from worldsim_envs import newtons_cradle as newtons_cradle
 from worldsim_envs import occluder as occluder
+from worldsim_envs import open_box as open_box
 from worldsim_envs import pendulum as pendulum
 from worldsim_envs import phyworld as phyworld
 from worldsim_envs import robot_push as robot_push

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from measure import DEEP, ENOUGH, LATE, READERS
-from rows import ENGINE, FLOOR, GHOSTS, ORDER, PAIRED, PLAIN, RASTER
+from rows import FLOOR, GHOSTS, ORDER, PAIRED, PLAIN, RASTER
 from summary import FORMED, Interval, Table, formed, gain, gather, load_pieces, mean, ratio, recall
 
 CELLS = ("box id", "box ood", "hoop id", "hoop ood")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from worldsim.benchmarks.fit_balls import EDGE_NOISE, BallFit, Sight, fit_balls, pixels_a_metre
 from worldsim.benchmarks.pieces import cut
 from worldsim.benchmarks.rays import first_hit, lift, on_plane, rays
+from worldsim.benchmarks.support import carry, faces_of
 from worldsim.benchmarks.track import Flags, Floats, Ints, Outline, Tracks
 from worldsim.scene import Body, Camera
 
@@ -41,6 +42,8 @@ class Registration:
             outline is all there and tells.
         pieces: (T,) number of the stretch between impacts that each frame belongs to.
         pose_covariance: (T, 6, 6) of position and rotation vector, world frame, metres and radians; None for balls.
+        carried: (T,) id of the static body that the ball is known to rest or roll on, from which its distance was
+            taken, see benchmarks.support; 0 where none; None where that was not asked.
     """
 
     position: Floats
@@ -50,6 +53,7 @@ class Registration:
     stretch: Floats
     pieces: Ints
     pose_covariance: Floats | None = None
+    carried: Ints | None = None
 
     @property
     def error(self) -> Floats:
@@ -68,6 +72,8 @@ class View:
         planar: Whether all keep to the plane y = 0.
         statics: By id, bodies that may lie behind or in front of what moves; none in planar worlds.
         depth: (T, H, W) metres along the camera's axis, where it is given.
+        gravity: (3,) m/s^2, where it is known.
+        dt: Seconds a frame.
     """
 
     tracks: Tracks
@@ -76,6 +82,8 @@ class View:
     planar: bool
     statics: dict[int, Body]
     depth: Floats | None = None
+    gravity: Floats | None = None
+    dt: float = 1 / 24
     _hits: dict[int, tuple[Ints, Floats]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def hits(self, number: int, static: Body) -> tuple[Ints, Floats]:
@@ -191,9 +199,17 @@ def _registration(view: View, fit: BallFit) -> Registration:
     # The way across the lines of sight, whose kinks are impacts, in pixels.
     flat = centre * camera.focal if planar else (centre @ camera.rotation.T)[:, :2] * scale[:, None]
     pieces = cut(flat, measured, (0.2 if planar else 0.5) * EDGE_NOISE)
+    carried = None
     if not planar and not len(sight.at):
-        measured &= _plausible(np.linalg.norm(centre, axis=-1), measured)
+        usable, raw = measured, (centre, spread)
+        measured = measured & _plausible(np.linalg.norm(centre, axis=-1), measured)
         centre, spread = steady_depth(centre, spread, measured, pieces, flat)
+        if view.gravity is not None and camera.kind == "perspective":
+            eye = np.array(camera.position)
+            faces = [replace(face, middle=face.middle - eye) for face in faces_of(view.statics, view.gravity)]
+            held = carry(raw, (centre, spread), usable, pieces, radius, faces, view.gravity, view.dt)
+            centre, spread, carried = held.centre, held.spread, held.by
+            measured |= usable & (carried > 0)
     measured &= np.sqrt(np.linalg.eigvalsh(spread)[:, -1]) < MAX_SPREAD * radius
     stretch = _stretch(sight.frame, fit.normal, fit.residual, camera, radius, frames, planar)
     whole &= measured
@@ -205,7 +221,7 @@ def _registration(view: View, fit: BallFit) -> Registration:
         position, covariance = centre + np.array(camera.position), spread
     position = np.where(measured[:, None], position, np.nan)
     turn = np.tile(np.array([1.0, 0.0, 0.0, 0.0]), (frames, 1))
-    return Registration(position, turn, measured, covariance, np.where(whole, stretch, np.nan), pieces)
+    return Registration(position, turn, measured, covariance, np.where(whole, stretch, np.nan), pieces, None, carried)
 
 
 def seen_surface(view: View, body: int) -> tuple[Floats, Ints]:

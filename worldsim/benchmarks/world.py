@@ -164,6 +164,13 @@ class Motion:
             lever = witness.numpy() - position[:, k]
             way = np.concatenate([normal, np.cross(lever, normal)], -1)
             square += np.einsum("tki,tkij,tkj->tk", way, self.pose_covariance[:, k], way)
+        # What a ball's distance was taken from cannot be what it is measured against.
+        for column, k in enumerate(self.places):
+            own = self.registrations.get(k)
+            if own is not None and own.carried is not None:
+                for row in np.flatnonzero((places == column).any(-1)):
+                    other = self.places[int(places[row][places[row] != column][0])]
+                    square[own.carried == other + 1, row] = np.inf
         return square
 
     def name(self, world: World, entry: tuple[int, ...]) -> str:
@@ -181,7 +188,9 @@ def read_motion(
 ) -> Motion:
     """Register all bodies that can be, and put the static ones beside them; `start` as for register_rigid."""
     frames = tracks.num_frames
-    view = View(tracks, edges, world.camera, world.planar, {k: world.bodies[k - 1] for k in world.behind}, depth)
+    pull = None if world.law is None else np.array(world.law.gravity)
+    statics = {k: world.bodies[k - 1] for k in world.behind}
+    view = View(tracks, edges, world.camera, world.planar, statics, depth, pull, 1 / fps)
     registered = register_balls(view, {k + 1: world.bodies[k].shape.extent for k in world.balls})
     found = {number - 1: registration for number, registration in registered.items()}
     found.update(register_rigid(view, {k: world.bodies[k] for k in world.rigid}, start))
@@ -196,7 +205,6 @@ def read_motion(
         if k in found:
             position[:, column], orientation[:, column] = _filled(found[k].position), found[k].orientation
             presence[:, column], covariance[:, column, :3, :3] = found[k].measured, found[k].covariance
-            pull = None if world.law is None else np.array(world.law.gravity)
             place, speed, lasting = smooth(position[:, column], found[k].measured, found[k].pieces, 1 / fps, pull)
             spans[:, column] = np.nan_to_num(lasting)
             firm[:, column] = np.isfinite(speed[:, 0])
