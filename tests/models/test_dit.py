@@ -152,3 +152,14 @@ def test_the_estimate_starts_near_the_hint_and_small_corrections_vanish():
     assert float(shrink(torch.tensor(-2.0), threshold)) == pytest.approx(-2 / 1.0025)
     value = torch.tensor(0.07, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda r: shrink(r, threshold.double()), value)
+
+
+def test_the_turn_that_is_compiled_is_the_one_that_is_not():
+    torch.manual_seed(0)
+    x = torch.randn(2, 7, 3, 12, requires_grad=True)
+    phases = torch.polar(torch.ones(7, 6), torch.randn(7, 6))
+    traced = torch.compile(lambda x: rotate(x, phases), backend="eager", fullgraph=True)
+    results = [turn(x) for turn in (lambda x: rotate(x, phases), traced)]
+    gradients = [torch.autograd.grad(result.square().sum() + result[..., 3].sum(), x)[0] for result in results]
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*gradients)
