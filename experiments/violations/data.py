@@ -1,10 +1,11 @@
 """Shaded clips whose bodies move in one vertical plane: three to five balls in a box, and a ball shot at a ring's side.
 
-python experiments/violations/data.py OUT [--train 600] [--val 60] [--test 200] [--flat]
+python experiments/violations/data.py OUT [--train 600] [--val 60] [--test 200] [--flat] [--space]
 
 Simulated and drawn by MuJoCo at 128 px and averaged down to 32; 24 frames at 16 a second. Numbers are clips of the box
-and as many of the hoop. Scenes of roles val and test are kept only where two objects truly touch after the first four
-frames; their seeds are in the scenes.
+and as many of the hoop; with --space, of three balls that move in all three directions, and of these alone. Scenes of
+roles val and test are kept only where two objects truly touch after the first four frames; their seeds are in the
+scenes.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Family:
         share: Of a role's clips that it gets.
         first, step: Seeds are first, first + step, ... so that no two sets draw from one stream.
         parameters: Of the scenario family.
+        free: Whether bodies move in all three directions, where the others keep to the plane y = 0.
     """
 
     scene: str
@@ -47,12 +49,19 @@ class Family:
     first: int = 0
     step: int = 1
     parameters: dict[str, Any] = field(default_factory=dict)
+    free: bool = False
 
 
 FAMILIES = {
     **{f"balls{n}": Family("bouncing_balls", 1 / 3, n - 3, 3, {"num_balls": n}) for n in (3, 4, 5)},
     "hoop": Family("hoop", parameters={"aim": "side", "framing": "close"}),
+    "space3": Family("open_box", parameters={"num_balls": 3}, free=True),
 }
+
+
+def families(free: bool) -> tuple[str, ...]:
+    """Names of the sets in which motion is free, or of those in which it keeps to a plane."""
+    return tuple(name for name, told in FAMILIES.items() if told.free == free)
 
 
 def make_scene(family: str, split: str, role: str, place: int, shading: str = "shaded") -> Scene:
@@ -144,8 +153,10 @@ def main() -> None:
     parser.add_argument("--val", type=int, default=60)
     parser.add_argument("--test", type=int, default=200)
     parser.add_argument("--flat", action="store_true", help="also the test scenes in flat colours")
+    parser.add_argument("--space", action="store_true", help="free motion in space, in place of the other sets")
     arguments = parser.parse_args()
-    for family, told in FAMILIES.items():
+    for family in families(arguments.space):
+        told = FAMILIES[family]
         # Shares add up: 200 clips of the box are 66 + 67 + 67.
         counts = {
             role: round(getattr(arguments, role) * (told.first + 1) * told.share)

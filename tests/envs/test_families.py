@@ -17,7 +17,7 @@ from worldsim_envs.exact import solve_exact
 FAMILIES = scenarios()
 OWN = [
     *("billiards", "bouncing", "bouncing_balls", "collision", "dominoes", "hoop", "incline", "looming", "occluder"),
-    *("parabola", "tower", "tumbling", "uniform_motion"),
+    *("open_box", "parabola", "tower", "tumbling", "uniform_motion"),
 ]
 
 # PhyWorld's balls leave the picture by design; in all other families bodies stay in it.
@@ -29,6 +29,8 @@ VARIANTS = [
     ("bouncing_balls", {"num_balls": None, "planar": False}),
     ("bouncing_balls", {"num_balls": 8, "planar": False}),
     ("billiards", {"num_balls": 10, "friction": 0.0}),
+    ("open_box", {"num_balls": 1, "gravity": 0.0}),
+    ("open_box", {"num_balls": 5}),
     ("incline", {"slip": True}),
     ("incline", {"slip": False}),
     ("tumbling", {"planar": True, "num_bodies": 6}),
@@ -109,6 +111,7 @@ def test_moving_bodies_start_apart(name, split):
         ("dominoes", {"num_dominoes": 2.5}, "dominoes.num_dominoes"),
         ("tumbling", {"num_bodies": 0}, "tumbling.num_bodies"),
         ("incline", {"slip": 2}, "incline.slip"),
+        ("open_box", {"num_balls": 6}, "open_box.num_balls"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(name, parameters, field):
