@@ -9,7 +9,7 @@ from typing import Any
 from worldsim.models.tokenizer import AutoencoderConfig, Packing, PixelTokenizer, VideoAutoencoder
 
 ATTENTION = ("full", "factorised")
-READOUTS = ("colour", "learned")
+READOUTS = ("colour", "learned", "learned_space")
 TOKENIZERS = ("pixel", "autoencoder")
 
 
@@ -98,7 +98,8 @@ class WorldModelConfig:
         clip_frames: Longest clip that one pass makes, context included; longer videos are made chunk by chunk.
         fps: Frames a second.
         readout: What turns pixels into states: "colour" for flat planar worlds, or "learned" for lit scenes, a
-            LearnedReadout whose weights are trained beforehand and stay as they are.
+            LearnedReadout whose weights are trained beforehand and stay as they are; "learned_space" is one that takes
+            the depth of balls from their apparent area, where "learned" knows that they keep to the plane y = 0.
         hint: Lever 3, prior conditioning.
         hint_drop: Share of training clips whose hint is dropped, so that the weights also run without it.
         hint_noise: Standard deviation, as a share of the read speed, by which the start of the hint's roll-out is

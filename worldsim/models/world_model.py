@@ -33,7 +33,7 @@ from worldsim.physics import LawParameters, PhysicsPrior, PriorConfig
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Setup
 from worldsim.vision import pixels_per_metre
-from worldsim.vision.learned_readout import LearnedReadout
+from worldsim.vision.learned_readout import LearnedReadout, LearnedReadoutConfig
 from worldsim.vision.readout import ColourReadout, Readout
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ class WorldModel(nn.Module):
         self.denoiser = denoiser if denoiser is not None else VideoDiT(config.dit)
         self.prior = PhysicsPrior(config=PriorConfig(max_step=config.max_step))
         self.readout: Readout = ColourReadout(1 / config.fps)
-        if config.readout == "learned":
-            self.readout = LearnedReadout().requires_grad_(False)
+        if config.readout != "colour":
+            in_plane = config.readout == "learned"
+            self.readout = LearnedReadout(LearnedReadoutConfig(in_plane=in_plane)).requires_grad_(False)
         self.text: GrammarEncoder | None = None
         if config.dit.text_width:
             self.text = GrammarEncoder(config.dit.text_width)
