@@ -1,6 +1,6 @@
 """Error floor of readouts on ground-truth pictures: what a figure read by them cannot be better than.
 
-python experiments/readout/floor.py DATA READOUT [--clips 200]
+python experiments/readout/floor.py DATA READOUT [--clips 200] [--role test]
 
 DATA is what experiments/violations/data.py --flat wrote, READOUT a folder that train.py wrote; the table goes into its
 readout.json. Three readers on the same clips: the learned one; ColourReadout, which takes flat colours on one
@@ -9,6 +9,8 @@ any brightness of a body's colour.
 
 A body counts in a frame where its centre is in the picture and at least .3 of its outline is seen. Position errors are
 distances between read and true centre, in pixels and, on the plane of motion, in metres; IoU is that of soft masks.
+Where motion is free only the learned one reads depth: metres are then in space, and errors across and along the line of
+sight are told apart, in radii of the ball, with the share of balls and frames that are within .35 radii along it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from train import TRAIN, whole_area
+from train import families, whole_area
 
 from worldsim.data import Clip, ClipSet
 from worldsim.models.world import World
@@ -128,7 +130,7 @@ def main() -> None:
     readout = LearnedReadout.load(arguments.readout)
     table: dict[str, dict[str, float]] = {}
     for shading in ("shaded", "flat"):
-        for family in TRAIN:
+        for family in families(readout.config.in_plane):
             name = family if shading == "shaded" else f"{family}-{shading}"
             for split in ("id", "ood"):
                 if not (arguments.data / f"{name}_{split}_test.safetensors").is_file():

@@ -1,8 +1,9 @@
 """Train the readout for lit scenes on the simulators' masks and states, id/train only.
 
-python experiments/readout/train.py DATA OUT [--minutes 5] [--steps 3000] [--threads 1]
+python experiments/readout/train.py DATA OUT [--minutes 5] [--steps 3000] [--threads 1] [--space]
 
-DATA is what experiments/violations/data.py wrote. OUT gets the weights, their config and how they were made. Augmented
+DATA is what experiments/violations/data.py wrote. OUT gets the weights, their config and how they were made. --space
+trains on the set whose balls move freely, for a readout that takes a ball's depth from its apparent area. Augmented
 by permuting the colour channels (of pictures, bodies and background alike), by noise and by blur, since the readout is
 to look at unfinished estimates as well.
 """
@@ -24,8 +25,14 @@ from worldsim.models.world import World
 from worldsim.vision import View, project
 from worldsim.vision.learned_readout import LearnedReadout, LearnedReadoutConfig
 
-TRAIN = ("balls3", "balls4", "balls5", "hoop")
 CLIPS, FRAMES = 12, 2
+# An error of .1 in the logarithm of the area is one of .5 radii along the line of sight where a ball is ten radii away.
+AREA_WEIGHT = {True: 0.3, False: 3.0}
+
+
+def families(in_plane: bool) -> tuple[str, ...]:
+    """Sets of which a readout of that kind learns, and whose floor is measured."""
+    return ("balls3", "balls4", "balls5", "hoop") if in_plane else ("space3",)
 
 
 def whole_area(position: Tensor, radius: Tensor, view: View) -> Tensor:
@@ -95,12 +102,14 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--space", action="store_true", help="motion is free in space")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     generator = torch.Generator().manual_seed(arguments.seed)
-    sets = [ClipSet(arguments.data, family, "id", "train") for family in TRAIN]
-    readout = LearnedReadout(LearnedReadoutConfig())
+    names, area_weight = families(not arguments.space), AREA_WEIGHT[not arguments.space]
+    sets = [ClipSet(arguments.data, family, "id", "train") for family in names]
+    readout = LearnedReadout(LearnedReadoutConfig(in_plane=not arguments.space))
     optimiser = torch.optim.AdamW(readout.parameters(), arguments.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
     began, budget, done = time.process_time(), arguments.minutes * 60, 0.0
     step = 0
@@ -115,7 +124,7 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = arguments.learning_rate * min(1.0, (step + 1) / 50) * max(1 - done, 0.01)
         optimiser.zero_grad()
-        total = 10 * terms["masks"] + terms["centres"] + 0.3 * terms["areas"]
+        total = 10 * terms["masks"] + terms["centres"] + area_weight * terms["areas"]
         total.backward()
         torch.nn.utils.clip_grad_norm_(readout.parameters(), 1.0)
         optimiser.step()
@@ -130,7 +139,7 @@ def main() -> None:
                 "clips_a_step": CLIPS,
                 "frames_a_clip": FRAMES,
                 "seed": arguments.seed,
-                "clips": {family: len(clips) for family, clips in zip(TRAIN, sets, strict=True)},
+                "clips": {family: len(clips) for family, clips in zip(names, sets, strict=True)},
                 "processor_seconds": round(time.process_time() - began, 1),
                 "threads": arguments.threads,
                 "hardware": platform.processor() or platform.machine(),

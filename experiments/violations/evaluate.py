@@ -5,7 +5,8 @@ python experiments/violations/evaluate.py DATA OUT --readout READOUT [--paired R
 
 Each row of each set of clips is a file of its own in OUT, and is not made again where it is there: rows can be added
 one at a time. page.py OUT prints the page. Without runs, the rows that need none are made: the ground truth (the
-readers' floor), the rasterised prior, and a violating twin.
+readers' floor), the rasterised prior, and a violating twin. A readout that was trained with --space is asked about the
+sets in which motion is free, any other one about those in one plane; the same OUT may hold both.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from data import FAMILIES, PIXELS
+from data import FAMILIES, PIXELS, families
 from measure import READERS, Sample, by_readout, by_tracker, figures, sample, sharpness
 from reader import ENLARGE, enlarged, tracker_for
 from rows import Row, table
@@ -141,7 +142,8 @@ def main() -> None:
         if arguments.only and name not in arguments.only:
             continue
         for split in arguments.splits:
-            for family, told in FAMILIES.items():
+            for family in families(not readout.config.in_plane):
+                told = FAMILIES[family]
                 path = piece(arguments.out, name, family, split)
                 if path.exists():
                     continue

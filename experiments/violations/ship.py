@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from data import FAMILIES, OVERSAMPLING, PIXELS
+from data import FAMILIES, OVERSAMPLING, PIXELS, families
 from measure import CLIP_FRAMES, READERS
 from page import CELLS, RATIOS
 from rows import FLOOR, PAIRED, PLAIN, RASTER
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
     scenes: dict[str, dict[str, Any]] = {}
-    for family in FAMILIES.values():
+    for family in (FAMILIES[name] for name in families(free=False)):
         scenes.setdefault(family.scene, family.parameters)
     card = ModelCard(
         scenes=scenes,

@@ -1,10 +1,11 @@
 """Train the transformer on shaded balls in a box and on the hoop, with any of the levers or as a plain twin.
 
 python experiments/violations/train.py DATA OUT --readout READOUT [--levers hint state consistency | --levers]
-    [--steps 3000] [--minutes 0] [--resume]
+    [--families balls3 balls4 balls5 hoop] [--steps 3000] [--minutes 0] [--resume]
 
 DATA comes from data.py, READOUT from experiments/readout/train.py. --levers alone trains the plain twin: the same
 network, Setup tokens and readout (which only reads what it generates). Lever 4, guidance, belongs to sampling.
+--families space3, with a readout trained with --space, is for balls that move freely in space.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 from pathlib import Path
 
 import torch
-from data import FAMILIES, FPS, NUM_CONTEXT
+from data import FAMILIES, FPS, NUM_CONTEXT, families
 
 from worldsim.data import ClipSet
 from worldsim.models.config import WorldModelConfig, preset
@@ -29,7 +30,15 @@ CLIP_FRAMES, BATCH = 16, 24
 LAST_START = {"hoop": 1}
 
 
-def model_config(levers: list[str]) -> WorldModelConfig:
+def turns_of(names: list[str]) -> list[str]:
+    """The sets that batches are of, one after the other: as many of the hoop as of the box, whose sets are three."""
+    others = [name for name in names if name != "hoop"]
+    if not others or len(others) == len(names):
+        return names if len(names) > 1 else names * 3
+    return [turn for name in others for turn in ("hoop", name)]
+
+
+def model_config(levers: list[str], free: bool) -> WorldModelConfig:
     """The same network for all; levers change what it is told and what it is trained for."""
     state = "state" in levers
     return WorldModelConfig(
@@ -37,7 +46,7 @@ def model_config(levers: list[str]) -> WorldModelConfig:
         context_lengths=(NUM_CONTEXT,),
         clip_frames=CLIP_FRAMES,
         fps=FPS,
-        readout="learned",
+        readout="learned_space" if free else "learned",
         hint="hint" in levers,
         hint_drop=0.1,
         state=0.1 if state else 0.0,
@@ -52,6 +61,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--readout", type=Path, required=True)
     parser.add_argument("--levers", nargs="*", choices=LEVERS, default=list(LEVERS))
+    parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(families(free=False)))
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
@@ -62,13 +72,19 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    sets = {family: ClipSet(arguments.data, family, "id", "train") for family in FAMILIES}
-    # As many clips of the box, whose sets are three, as of the hoop.
-    turns = ("hoop", "balls3", "hoop", "balls4", "hoop", "balls5")
-    config = model_config(arguments.levers)
+    free = FAMILIES[arguments.families[0]].free
+    for name in arguments.families:
+        if FAMILIES[name].free != free:
+            parser.error(f"--families: must all be among {', '.join(families(free))}, got {name!r}")
+    sets = {family: ClipSet(arguments.data, family, "id", "train") for family in arguments.families}
+    turns = turns_of(arguments.families)
+    config = model_config(arguments.levers, free)
     model = WorldModel(config)
+    readout = LearnedReadout.load(arguments.readout)
     assert isinstance(model.readout, LearnedReadout)
-    model.readout.load_state_dict(LearnedReadout.load(arguments.readout).state_dict())
+    if readout.config != model.readout.config:
+        parser.error(f"--readout: must be one trained with{'' if free else 'out'} --space, got {readout.config}")
+    model.readout.load_state_dict(readout.state_dict())
 
     def batch_for(step: int) -> object:
         generator = step_generator(arguments.seed + 1, step)
@@ -81,7 +97,7 @@ def main() -> None:
 
     held_out = [
         ClipSet(arguments.data, family, "id", "val").clip(range(first, first + 16), 0, CLIP_FRAMES, NUM_CONTEXT)
-        for family, first in zip(turns, (0, 0, 16, 0, 32, 0), strict=True)
+        for family, first in ((turn, 16 * turns[:k].count(turn)) for k, turn in enumerate(turns))
     ]
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
