@@ -105,13 +105,7 @@ class LearnedReadout(nn.Module):
         plate, still = _static_scene(bodies, view, background, fixed)
         seen = self._observe(video, bodies, plate)
         radius = bodies.size[:, None, moving, 0].expand(batch, frames, -1)
-        if bodies.planar or self.config.in_plane:
-            place = planar_position(seen.centre, view)
-        else:
-            for k in moving:
-                if bodies.kinds[k] != "sphere":
-                    raise ValueError(f"bodies.kinds[{k}]: must be sphere where motion is free, got {bodies.kinds[k]}")
-            place = sphere_position(seen.area.clamp_min(1e-3), seen.centre, radius, view)
+        place = self.place(seen, bodies, view)
         position = fixed.position.expand(batch, frames, -1, -1).clone()
         position[:, :, moving] = place
         masks = still.expand(-1, frames, -1, -1, -1) * (1 - seen.masks.sum(2, keepdim=True)).clamp(0, 1)
@@ -127,6 +121,21 @@ class LearnedReadout(nn.Module):
         """What is seen of the M moving bodies, in pixels; arguments as of forward. This is what is trained."""
         plate, _ = _static_scene(bodies, view, background, fixed)
         return self._observe(video, bodies, plate)
+
+    def place(self, seen: Observation, bodies: Bodies, view: View) -> Tensor:
+        """(B, T, M, 3) metres, world frame: where that which is seen of the moving bodies lies.
+
+        Raises:
+            ValueError: Where motion is free and something other than a ball moves.
+        """
+        if bodies.planar or self.config.in_plane:
+            return planar_position(seen.centre, view)
+        moving = _moving(bodies)
+        for k in moving:
+            if bodies.kinds[k] != "sphere":
+                raise ValueError(f"bodies.kinds[{k}]: must be sphere where motion is free, got {bodies.kinds[k]}")
+        radius = bodies.size[:, None, moving, 0].expand(seen.area.shape)
+        return sphere_position(seen.area.clamp_min(1e-3), seen.centre, radius, view)
 
     def _observe(self, video: Tensor, bodies: Bodies, plate: Tensor) -> Observation:
         batch, _, frames = video.shape[:3]
