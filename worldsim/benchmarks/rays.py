@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.geometry.points import point_distance
 from worldsim.physics.rotation import to_matrix
-from worldsim.scene import Body, Box, Camera, Capsule, Law, Plane, Polygon, Setup, Shape
+from worldsim.scene import Body, Box, Camera, Capsule, Law, Plane, Polygon, Ring, Setup, Shape
 
 Floats = NDArray[np.float64]
 
@@ -105,10 +105,16 @@ def first_hit(body: Body, camera: Camera, pixels: Floats) -> Floats:
 
 
 def shadow_radius(shape: Shape) -> float:
-    """Radius of the ball whose mean shadow is a convex shape's: root of surface over 4 pi, metres (Cauchy)."""
+    """Radius of the ball whose mean shadow is a shape's, metres.
+
+    Of a convex shape the root of its surface over 4 pi (Cauchy); of a ring that of its tube's length, pi / 4 of which
+    is seen in the mean, times its width, as if no part of it hid another.
+    """
     if isinstance(shape, Box):
         x, y, z = shape.half_extents
         return math.sqrt(2 * (x * y + y * z + z * x) / math.pi)
     if isinstance(shape, Capsule):
         return math.sqrt(shape.radius * (shape.radius + shape.half_length))
+    if isinstance(shape, Ring):
+        return math.sqrt(math.pi * shape.major_radius * shape.minor_radius)
     return shape.extent

@@ -1,9 +1,10 @@
-"""Amodal registration of boxes, capsules and convex polygons: place and turn behind what is seen of them.
+"""Amodal registration of boxes, capsules, rings and convex polygons: place and turn behind what is seen of them.
 
 Edges between a body's mask and what lies behind are its own outline, wherever it stands; edges against what may be in
 front only say that it reaches at least as far. Gauss-Newton over both finds the pose, of all bodies of a kind in all
 frames at once, from the centre of the mask and the turn, out of several, that fits best. Frames in which that fails,
-as where most of a body is hidden, start again from a neighbour's pose.
+as where most of a body is hidden, start again from a neighbour's pose. Where outlines hardly tell a pose from its
+mirror image in depth, how far the two are apart counts as error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from worldsim.benchmarks.fit_balls import EDGE_NOISE
 from worldsim.benchmarks.fit_poses import Evidence, cost, fit, told
-from worldsim.benchmarks.outline_gaps import BothGaps, PointGaps, Shapes, SightGaps, depth_of, scale_at
+from worldsim.benchmarks.outline_gaps import BothGaps, Gaps, PointGaps, Shapes, SightGaps, depth_of, scale_at
 from worldsim.benchmarks.pieces import cut
 from worldsim.benchmarks.rays import on_plane, rays, shadow_radius
 from worldsim.benchmarks.register import (
@@ -31,14 +32,15 @@ from worldsim.benchmarks.register import (
     seen_surface,
     steady_depth,
 )
+from worldsim.benchmarks.ring_gaps import RingGaps
 from worldsim.benchmarks.track import Flags, Floats, Ints
-from worldsim.benchmarks.turns import continuous, symmetries
+from worldsim.benchmarks.turns import continuous, reversed_in_depth, symmetries, turned
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.rotation import exponential
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Body, Law, Polygon, Setup
 
-KINDS = ("box", "capsule", "polygon")
+KINDS = ("box", "capsule", "polygon", "ring")
 _ANGLES = 72  # turns of a planar body that are tried, over the full circle
 _THIN = 3  # edges of which one is looked at where turns are compared
 _GOOD = 0.55  # pixels of root mean square: an outline that fits; pixels alone leave .3
@@ -49,6 +51,7 @@ _SLACK = 0.02  # square pixels by which a clear neighbour may fit worse than wha
 _STEPS = 8
 _ROUNDS = 8  # in which poses are handed on from frame to frame
 _TURN_NOISE = 1.0  # radians: what is known of a turn before anything is seen
+_PLAIN = 25.0  # chi^2 by which a mirror image must fit better to be taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +126,17 @@ def _of_kind(view: View, bodies: dict[int, Body], start: Trajectory | None) -> d
         # From the place alone that masks tell, points of a surface may be taken for another side's.
         begins = [(flat, turn), (place, turn)]
     position, orientation = _handed_on(task, begins)
+    doubt = torch.zeros(len(flat), 6, 6, dtype=torch.float64)
+    if not view.planar and view.depth is None:
+        position, orientation, doubt = _weighed(view, task, bodies, position, orientation)
     done = told(evidence, position, orientation, task.prior)
+    covariance = (done.covariance + doubt).numpy()
     worst = _POOR if view.depth is None else _POOR_SURFACE
     measured = ((done.count >= MIN_EDGES) & (done.rms < worst)).numpy().reshape(seen.shape) & seen
     result = {}
     for row, (k, body) in enumerate(bodies.items()):
         at = slice(row * frames, (row + 1) * frames)
-        result[k] = _settled(view, body, position[at], orientation[at], done.covariance[at].numpy(), measured[row])
+        result[k] = _settled(view, body, position[at], orientation[at], covariance[at], measured[row])
     return result
 
 
@@ -180,6 +187,33 @@ def _handed_on(task: _Task, begins: list[tuple[Tensor, Tensor]]) -> tuple[Tensor
             break
         fits = now
     return position, orientation
+
+
+def _weighed(
+    view: View, task: _Task, bodies: dict[int, Body], position: Tensor, orientation: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Poses or their mirror images in depth, where those fit plainly better, and the (S, 6, 6) error of that choice.
+
+    The error is the square of the way to the other pose times that one's probability by what both leave unexplained.
+    """
+    if view.camera.kind == "orthographic":
+        ahead = torch.tensor(view.camera.rotation[2].copy()).expand_as(position)
+    else:
+        way = position - torch.tensor(view.camera.position, dtype=torch.float64)
+        ahead = way / way.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+    every = torch.arange(len(position))
+    place, tilt, price = task.fit(every, position, reversed_in_depth(orientation, ahead))
+    edges = torch.bincount(task.evidence.slot, minlength=len(position))
+    gain = (cost(task.evidence, position, orientation) - price).nan_to_num() * edges / EDGE_NOISE**2
+    taken = (gain > _PLAIN)[:, None]
+    position, place = torch.where(taken, place, position), torch.where(taken, position, place)
+    orientation, tilt = torch.where(taken, tilt, orientation), torch.where(taken, orientation, tilt)
+    frames = view.tracks.num_frames
+    at = [slice(row * frames, (row + 1) * frames) for row in range(len(bodies))]
+    turns = [turned(body.shape, orientation[k], tilt[k]) for body, k in zip(bodies.values(), at, strict=True)]
+    way = torch.cat([place - position, torch.cat(turns)], -1)
+    share = torch.sigmoid(torch.where(taken[:, 0], -gain, gain) / 2)
+    return position, orientation, share[:, None, None] * way[:, :, None] * way[:, None, :]
 
 
 def _nearest(good: Flags) -> Ints:
@@ -262,9 +296,10 @@ def _evidence(view: View, bodies: dict[int, Body], shapes: Shapes, distance: Flo
     sided = torch.from_numpy(np.concatenate(one_sided))
     if view.planar:
         points = torch.from_numpy(on_plane(camera, pixels))
-        gaps: PointGaps | SightGaps = PointGaps(shapes, slot, points, scale_at(depth_of(points, camera), camera))
+        gaps: Gaps = PointGaps(shapes, slot, points, scale_at(depth_of(points, camera), camera))
     else:
-        gaps = SightGaps(shapes, slot, torch.from_numpy(pixels), camera)
+        sights = RingGaps if shapes.kind == "ring" else SightGaps
+        gaps = sights(shapes, slot, torch.from_numpy(pixels), camera)
     weight, edge = torch.ones(len(slot), dtype=torch.float64), torch.ones(len(slot), dtype=torch.bool)
     if view.depth is None or view.planar:
         return Evidence(slot, gaps, sided, weight, upright, edge)

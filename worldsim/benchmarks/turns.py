@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from worldsim.benchmarks.track import Flags, Floats
-from worldsim.physics.rotation import exponential, from_matrix
-from worldsim.scene import Box, Capsule, Shape
+from worldsim.physics.rotation import difference, exponential, from_matrix, multiply, rotate
+from worldsim.scene import Box, Capsule, Ring, Shape
 
 _SAME = 1e-6  # relative difference of sizes that count as equal
 
 
 def symmetries(shape: Shape, planar: bool) -> Tensor:
-    """(G, 4) turns in the body frame after which a shape covers the same space; not those about a capsule's axis.
+    """(G, 4) turns in the body frame after which a shape covers the same space.
 
-    Polygons count as having none, so that a regular one may seem to turn by an nth of the circle.
+    Those about the axis of a capsule or ring are left out. Polygons count as having none, so that a regular one may
+    seem to turn by an nth of the circle.
     """
     if isinstance(shape, Box):
         x, y, z = shape.half_extents
@@ -37,7 +38,7 @@ def symmetries(shape: Shape, planar: bool) -> Tensor:
                 if np.linalg.det(matrix) > 0:
                     turns.append(matrix)
         return from_matrix(torch.tensor(np.stack(turns)))
-    if isinstance(shape, Capsule):
+    if isinstance(shape, Capsule | Ring):
         return _about_y([0.0, math.pi])
     return _about_y([0.0])
 
@@ -71,6 +72,32 @@ def continuous(orientation: Floats, known: Flags, alike: Floats) -> Floats:
         step = _times(result[now]) @ back if now - last == 1 else np.array([1.0, 0.0, 0.0, 0.0])
     place = np.maximum.accumulate(np.where(known, np.arange(len(known)), frames[0]))
     return np.asarray(result[place], np.float64)
+
+
+def reversed_in_depth(orientation: Tensor, ahead: Tensor) -> Tensor:
+    """(S, 4) turns half a circle about lines of sight (S, 3): as seen from far away, their outlines are the same.
+
+    A body that looks alike from opposite sides, as box, capsule and ring do, has the outline of its own mirror image in
+    depth (Necker 1832); only perspective tells the two apart.
+    """
+    return multiply(exponential(math.pi * ahead), orientation)
+
+
+def turned(shape: Shape, first: Tensor, second: Tensor) -> Tensor:
+    """(S, 3) least rotation vectors, world frame, from turns (S, 4) to others, of those that look alike.
+
+    Turns about the axis of a capsule or ring, which nothing shows, are left out.
+    """
+    options = multiply(second[:, None], symmetries(shape, False).to(second))
+    if isinstance(shape, Capsule | Ring):
+        axis, axes = (rotate(q, torch.eye(3).to(q)[2].expand(*q.shape[:-1], 3)) for q in (first[:, None], options))
+        cross = torch.linalg.cross(axis.expand_as(axes), axes)
+        sine = cross.norm(dim=-1, keepdim=True)
+        ways = cross / sine.clamp_min(1e-12) * torch.atan2(sine, (axis * axes).sum(-1, keepdim=True))
+    else:
+        ways = difference(first[:, None].expand_as(options), options)
+    least: Tensor = ways[torch.arange(len(ways)), ways.norm(dim=-1).argmin(-1)]
+    return least
 
 
 def _times(q: Floats) -> Floats:
