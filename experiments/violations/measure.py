@@ -1,7 +1,8 @@
 """What a clip of the violations study is judged by: two readers of places and shapes, and the figures made of them.
 
-"tracker" is reader.py's; "readout" is the learned readout that hint, loss and guidance use. They share no code. What is
-asked of the places read, the laws themselves, is worldsim.physics.violations for both.
+"tracker" is reader.py's, or space_reader.py's where motion is free; "readout" is the learned readout that hint, loss
+and guidance use. They share no code. What is asked of the places read, the laws themselves, is
+worldsim.physics.violations for both.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from data import NUM_CONTEXT, touches_of, window_start
-from reader import moving, read
+from reader import Sight, moving, read
+from space_reader import read_space
 from torch import Tensor
 
 from worldsim.data import Clip, ClipSet
@@ -21,6 +23,7 @@ from worldsim.data.clip import to_uint8
 from worldsim.models.world import World
 from worldsim.physics import Bodies, LawParameters, Trajectory, violations
 from worldsim.physics.geometry import distances
+from worldsim.vision import pixels_per_metre
 from worldsim.vision.learned_readout import LearnedReadout
 
 READERS = ("tracker", "readout")
@@ -30,6 +33,7 @@ NEAR = 0.35  # likewise, within which two bodies count as touching
 LATE = 2  # frames by which a contact may be early or late
 ENOUGH = 0.8  # of the places of balls in view: clips of which less is read are not measurable
 _SHOWN = 0.3  # of a ball's area, from which the readout knows where it is
+_WHOLE = 0.9  # of a ball's area, from which the readout takes it that nothing in front cuts the outline
 _LEAST_AREA = 3.0  # pixels
 
 
@@ -86,6 +90,7 @@ class Reading:
         area: (B, T, M) pixels shown.
         axes: (B, T, M, 2) eigenvalues of the covariance of what is shown, the larger first.
         whole: (B, T, M) whether nothing cuts the body's outline.
+        free: Whether depth was read as well: then a ball's size tells its distance, and nothing else.
     """
 
     position: Tensor
@@ -93,13 +98,15 @@ class Reading:
     area: Tensor
     axes: Tensor
     whole: Tensor
+    free: bool = False
 
 
-def by_tracker(video: Tensor, clip: Clip) -> Reading:
+def by_tracker(video: Tensor, clip: Clip, free: bool = False) -> Reading:
     """Read (B, 3, T, H, W) in [-1, 1] by the independent tracker."""
-    sights = [read(to_uint8(v).cpu().numpy(), setup) for v, setup in zip(video, clip.setups, strict=True)]
-    names = [f.name for f in dataclasses.fields(Reading)]
-    return Reading(**{n: torch.from_numpy(np.stack([getattr(s, n) for s in sights])) for n in names})
+    look = read_space if free else read
+    sights = [look(to_uint8(v).cpu().numpy(), setup) for v, setup in zip(video, clip.setups, strict=True)]
+    names = [f.name for f in dataclasses.fields(Sight)]
+    return Reading(**{n: torch.from_numpy(np.stack([getattr(s, n) for s in sights])) for n in names}, free=free)
 
 
 @torch.no_grad()
@@ -117,7 +124,9 @@ def by_readout(video: Tensor, clip: Clip, readout: LearnedReadout) -> Reading:
     gap = gap + torch.eye(len(places)) * 1e3
     apart = (gap > 1.5 * pixel[..., None]).all(-1)
     inside = found.moments.border[:, :, places] < 0.02
-    return Reading(position, found.trajectory.presence[:, :, places] > _SHOWN, area, axes.clamp_min(0), apart & inside)
+    share, free = found.trajectory.presence[:, :, places], not readout.config.in_plane
+    whole = inside & (share > _WHOLE if free else apart)
+    return Reading(position, share > _SHOWN, area, axes.clamp_min(0), whole, free)
 
 
 def figures(reading: Reading, sample: Sample, known: int = NUM_CONTEXT) -> dict[str, Tensor]:
@@ -128,7 +137,8 @@ def figures(reading: Reading, sample: Sample, known: int = NUM_CONTEXT) -> dict[
     deep: 1 where deepest is above DEEP.
     pass_through: Events.
     met, due: True contacts that occur within LATE frames, and all of them.
-    rigidity: Mean absolute log ratio of size or axes to those in the context, over frames in which a ball is whole.
+    rigidity: Mean absolute log ratio of size or axes to those in the context, over frames in which a ball is whole;
+        where motion is free, at the distance that the size itself tells, which leaves the shape.
     permanence: Share of balls and frames, at least half shown in truth, in which from half to twice the area is shown.
     teleport: Largest leap, in radii of the ball.
     measured: Share of balls and frames, at least half shown in truth, that can be placed.
@@ -156,7 +166,7 @@ def figures(reading: Reading, sample: Sample, known: int = NUM_CONTEXT) -> dict[
         "pass_through": through.values.sum((1, 2)),
         "met": torch.tensor(met, dtype=torch.float64),
         "due": torch.tensor([len(touched) for touched in sample.touches], dtype=torch.float64),
-        "rigidity": _rigidity(reading, known),
+        "rigidity": _rigidity(reading, clip, known),
         "permanence": _share(kept, due),
         "teleport": (leap.values[:, :, places] / radius[:, None]).amax((1, 2)),
         "measured": _share(reading.measured, due),
@@ -223,9 +233,15 @@ def _met(motion: Trajectory, bodies: Bodies, size: Tensor, touched: Sequence[tup
     return count
 
 
-def _rigidity(reading: Reading, known: int) -> Tensor:
+def _rigidity(reading: Reading, clip: Clip, known: int) -> Tensor:
     """(B,) against the first frame of the context in which a ball is whole."""
     usable = reading.whole & reading.measured & (reading.area >= _LEAST_AREA)
+    if reading.free:
+        view = World.of(clip.setups).view
+        near = (pixels_per_metre(reading.position.float(), view) / view.focal[:, None, None]).double().square()
+        # To what would be seen from the middle of the context's distances, so that areas stay ones of pixels.
+        near = near / near[:, :known].mean((1, 2), keepdim=True)
+        reading = dataclasses.replace(reading, area=reading.area / near, axes=reading.axes / near[..., None])
     context = usable[:, :known]
     first = context.int().argmax(1)
     area = torch.cat([reading.area.gather(1, first[:, None]), reading.area[:, known:]], 1)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from measure import DEEP, ENOUGH, LATE, READERS
 from rows import FLOOR, GHOSTS, ORDER, PAIRED, PLAIN, RASTER
-from summary import FORMED, Interval, Table, formed, gain, gather, load_pieces, mean, ratio, recall
+from summary import FORMED, Interval, Table, formed, gain, gather, layout_of, load_pieces, mean, ratio, recall
 
-CELLS = ("box id", "box ood", "hoop id", "hoop ood")
+CELLS = ("box id", "box ood", "hoop id", "hoop ood", "space id", "space ood")
 RATIOS = ("overlap", "deepest", "deep", "pass_through")
 TITLES = {
     "overlap": "Penetration: deepest overlap of a frame, mean over new frames, in radii of the smaller ball",
@@ -56,17 +56,24 @@ def _lines(rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
 
 
+def _columns(table: Table) -> list[str]:
+    """The cells that any row has."""
+    return [cell for cell in CELLS if any(cell in cells for cells in table.values())]
+
+
 def _grid(table: Table, name: str, rng: np.random.Generator) -> str:
-    rows = [["", *CELLS]]
+    columns = _columns(table)
+    rows = [["", *columns]]
     for row, cells in table.items():
-        found = [_figure(cells[cell], name, rng) if cell in cells else None for cell in CELLS]
+        found = [_figure(cells[cell], name, rng) if cell in cells else None for cell in columns]
         rows.append([row, *("-" if f is None else str(f) for f in found)])
     return _lines(rows)
 
 
 def _ratios(tables: dict[str, Table], rng: np.random.Generator) -> str:
     """Of each row against the paired one; the violating twin against the raster checks the measure."""
-    rows = [["", "reader", "figure", *CELLS]]
+    columns = _columns(tables[READERS[0]])
+    rows = [["", "reader", "figure", *columns]]
     whole = [(GHOSTS, RASTER), (PLAIN, PAIRED)]
     others = [(row, PAIRED) for row in tables[READERS[0]] if row not in ORDER]
     for worse, better in [*whole, *others]:
@@ -75,7 +82,7 @@ def _ratios(tables: dict[str, Table], rng: np.random.Generator) -> str:
                 continue
             for name in RATIOS if worse in (GHOSTS, PLAIN) else ("overlap", "pass_through"):
                 shown = []
-                for cell in CELLS:
+                for cell in columns:
                     needed = [table[row].get(cell) for row in (worse, better, FLOOR)]
                     if any(figures is None for figures in needed):
                         shown.append("-")
@@ -89,12 +96,13 @@ def _ratios(tables: dict[str, Table], rng: np.random.Generator) -> str:
 
 def _gaps(tables: dict[str, Table], rng: np.random.Generator) -> str:
     """The readout's figure less the tracker's."""
-    rows = [["", "figure", *CELLS]]
     first, second = (tables[reader] for reader in READERS)
+    columns = _columns(first)
+    rows = [["", "figure", *columns]]
     for row in first:
         for name in GAPS:
             shown = []
-            for cell in CELLS:
+            for cell in columns:
                 if cell not in first[row]:
                     shown.append("-")
                     continue
@@ -119,19 +127,27 @@ def _words(table: Table, rng: np.random.Generator) -> list[str]:
 
 
 def _how(pieces: list[dict[str, Any]]) -> str:
-    clips: dict[str, int] = {}
+    # By layout and row. Box and hoop are made by one run and in equal numbers, so that the hoop speaks for both.
+    clips: dict[str, dict[str, int]] = {}
     minutes: dict[str, float] = {}
     runs: dict[str, str] = {}
     for p in pieces:
         minutes[p["row"]] = minutes.get(p["row"], 0) + p["seconds"] / 60
-        if p["family"] == "hoop" and p["split"] == "id":
-            clips[p["row"]] = p["clips"] * p["seeds"]
+        layout = layout_of(p["family"])
+        if p["split"] == "id" and layout != "box":
+            clips.setdefault(layout, {})[p["row"]] = p["clips"] * p["seeds"]
         if p["run"]:
-            runs[p["row"]] = f"{p['run']['steps']} steps, seed {p['run']['seed']}, {p['run']['minutes']} minutes"
+            runs[p["row"] + (", space" if layout == "space" else "")] = (
+                f"{p['run']['steps']} steps, seed {p['run']['seed']}, {p['run']['minutes']} minutes"
+            )
     spoken = "; ".join(f"{row}: {told}" for row, told in runs.items())
-    counts = "; ".join(f"{row} {count}" for row, count in clips.items())
+    counted = {"hoop": "the hoop in distribution, and of the box as many", "space": "space in distribution"}
+    counts = ". ".join(
+        f"Clips x sampling seeds of {counted[layout]}: " + "; ".join(f"{row} {count}" for row, count in found.items())
+        for layout, found in clips.items()
+    )
     return (
-        f"Clips x sampling seeds of the hoop in distribution, and of the box as many: {counts}. {pieces[0]['steps']} "
+        f"{counts}. {pieces[0]['steps']} "
         f"Euler steps; {pieces[0]['hardware']}, {sum(minutes.values()):.0f} minutes in all. Training: "
         f"{spoken or 'none'}. Intervals are 95 % by bootstrap over clips. Clips of which less than {ENOUGH} of the "
         "balls and frames can be placed stand at the worst value of any row's clip. A row below permanence or "

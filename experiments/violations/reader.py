@@ -78,9 +78,7 @@ class DiscTracker:
 
     def __call__(self, frames: UInt8) -> UInt8:
         """(T, H, W) ids of (T, H, W, 3) frames."""
-        offset = (frames.astype(np.float32) - self.backdrop.picture) / 255
-        ahead = np.abs(offset).max(-1) > _THRESHOLD / 255
-        like = self._like(frames, ahead)
+        offset, ahead, like = self._ahead(frames)
         centre, found = self._discs(like, offset)
         t, v, u = ahead.nonzero()
         away = np.hypot(u[:, None] + 0.5 - centre[t, :, 0], v[:, None] + 0.5 - centre[t, :, 1]) / self.radii
@@ -93,6 +91,17 @@ class DiscTracker:
         ids = np.repeat(behind[None], len(frames), 0)
         ids[ahead] = np.where(sure | np.isfinite(rim.min(-1)), best, ids[ahead])
         return np.stack([settle_edges(frame, guess, plate, behind) for frame, guess in zip(frames, ids, strict=True)])
+
+    def discs(self, frames: UInt8) -> tuple[Floats, Flags]:
+        """(T, M, 2) u, v of the place in (T, H, W, 3) frames most like each ball, and (T, M) whether enough so."""
+        offset, _, like = self._ahead(frames)
+        return self._discs(like, offset)
+
+    def _ahead(self, frames: UInt8) -> tuple[Singles, Flags, Singles]:
+        """Offsets (T, H, W, 3) from the backdrop, where they are large, and likeness to each ball."""
+        offset = (frames.astype(np.float32) - self.backdrop.picture) / 255
+        ahead = np.abs(offset).max(-1) > _THRESHOLD / 255
+        return offset, ahead, self._like(frames, ahead)
 
     def _discs(self, like: Singles, offset: Singles) -> tuple[Floats, Flags]:
         """(T, M, 2) u, v of the place that is most like each ball, and (T, M) whether it is enough so.
@@ -199,7 +208,7 @@ def read(video: UInt8, setup: Setup) -> Sight:
     placed = register_balls(view, {k + 1: setup.bodies[k].shape.extent for k in balls})
     found = [placed[k + 1] for k in balls]
     measured = np.stack([f.measured for f in found], 1)
-    position = np.stack([_filled(f.position, f.measured) for f in found], 1)
+    position = np.stack([filled(f.position, f.measured) for f in found], 1)
     touching = tracks.neighbour[:, balls][:, :, [k + 1 for k in balls]].sum(-1) > 0
     measured |= _hidden(measured, touching)
     area = tracks.area[:, balls] / ENLARGE**2
@@ -207,7 +216,8 @@ def read(video: UInt8, setup: Setup) -> Sight:
     return Sight(position, measured, area, axes, ~tracks.border[:, balls] & ~touching & (area > 0))
 
 
-def _filled(position: Floats, measured: Flags) -> Floats:
+def filled(position: Floats, measured: Flags) -> Floats:
+    """(T, 3) places, in a straight line over gaps between those that are measured."""
     if not measured.any():
         return np.zeros_like(position)
     time = np.arange(len(position))

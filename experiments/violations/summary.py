@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from data import FAMILIES
 from measure import DEEP, ENOUGH
 from numpy.typing import NDArray
 from rows import GHOSTS
@@ -39,11 +40,18 @@ class Interval:
 Table = dict[str, dict[str, dict[str, Floats]]]
 
 
+def layout_of(family: str) -> str:
+    """Which of "hoop", "box" and "space" a set belongs to."""
+    if FAMILIES[family].free:
+        return "space"
+    return "hoop" if family == "hoop" else "box"
+
+
 def gather(pieces: Iterable[dict[str, Any]], reader: str) -> Table:
     """All pieces by one reader, the sets of the box joined, clips that cannot be measured at the worst value."""
     parts: dict[str, dict[str, dict[str, list[float]]]] = {}
     for piece in pieces:
-        cell = f"{'hoop' if piece['family'] == 'hoop' else 'box'} {piece['split']}"
+        cell = f"{layout_of(piece['family'])} {piece['split']}"
         place = parts.setdefault(piece["row"], {}).setdefault(cell, {})
         for name, values in piece["readers"][reader].items():
             place.setdefault(name, []).extend(values)
