@@ -82,7 +82,8 @@ def score(
     frames, height, width = given.shape
     if context is not None and not (isinstance(context, int) and 1 <= context <= frames):
         raise ValueError(f"context: must be a whole number of frames from 1 to {frames}, got {context!r}")
-    world = None if told is None else world_of(told, height, width)
+    known = {"linked": masks is not None, "deep": depth is not None}
+    world = None if told is None else world_of(told, height, width, **known)
     depths = None if depth is None else _depths(depth, given.shape, world)
     reader = _reader(told, world, masks, tracker)
     regime = "planar" if (told is not None and told.planar) or (told is None and planar) else "scene"
@@ -112,6 +113,7 @@ def score(
         scores[law] = law_score(law, reading, floor, share) if applies else float("nan")
         source = "scene" if law in floors else "table" if law in table else "none"
         figures[law] = _figure(law, reading, floor, source, applies, reason, scores[law])
+    notes = given.notes if told is None else (*given.notes, *world.unplaced(scene is not None))
     lost, area = readings["permanence"].entries, tracks.area if first is None else first
     tracked = _tracked(lost, area, world, context or min(_CONTEXT, frames))
     return Violations(
@@ -121,7 +123,7 @@ def score(
         reader="tracker" if masks is None else "masks",
         tracked=tracked,
         fps=given.fps,
-        notes=given.notes,
+        notes=notes,
         ids=ids,
     )
 

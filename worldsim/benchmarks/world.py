@@ -37,6 +37,8 @@ class World:
         unit: Of lengths, "m", or "px" where sizes come from the video itself.
         jointed: Names of bodies that joints hold.
         driven: Whether actuators put energy in.
+        linked: Whether masks tell the bodies of one object apart, as given ones do.
+        deep: Whether depth is given.
     """
 
     bodies: tuple[Body, ...]
@@ -46,6 +48,8 @@ class World:
     unit: str = "m"
     jointed: tuple[str, ...] = ()
     driven: bool = False
+    linked: bool = False
+    deep: bool = False
 
     @property
     def behind(self) -> tuple[int, ...]:
@@ -55,22 +59,44 @@ class World:
     @property
     def balls(self) -> tuple[int, ...]:
         """Places of the balls that can be registered."""
-        return tuple(k for k in self._free if isinstance(self.bodies[k].shape, Sphere))
+        return tuple(k for k in self.objects if not self._barred(k) and isinstance(self.bodies[k].shape, Sphere))
 
     @property
     def rigid(self) -> tuple[int, ...]:
-        """Places of the bodies of other shapes that can be registered."""
-        return tuple(k for k in self._free if self.bodies[k].shape.kind in KINDS)
+        """Places of the bodies of other shapes that can be registered, in space from a scene's start on."""
+        return tuple(k for k in self.objects if not self._barred(k) and self.bodies[k].shape.kind in KINDS)
 
-    @property
-    def _free(self) -> tuple[int, ...]:
-        """Places of the bodies that no joint holds and that are objects of their own."""
+    @cached_property
+    def _links(self) -> frozenset[int]:
+        """Places of the bodies that are joined to others."""
         sizes = Counter(body.group for body in self.bodies if body.group is not None)
-        return tuple(
+        return frozenset(
             k
             for k, body in enumerate(self.bodies)
-            if not body.static and body.name not in self.jointed and (body.group is None or sizes[body.group] == 1)
+            if body.name in self.jointed or (body.group is not None and sizes[body.group] > 1)
         )
+
+    def _barred(self, k: int) -> str:
+        """Why a body that moves cannot be registered at all; empty where it can."""
+        kind = self.bodies[k].shape.kind
+        if k in self._links and not self.linked:
+            return "links of one object are told apart by masks of each body alone"
+        if k in self._links and kind != "sphere" and not (self.planar or self.deep):
+            return "neighbours cut the outlines of links, which in space tell no distance without depth"
+        if kind == "ring" and self.planar:
+            return "a ring in a plane is seen edge on, which hides its hole"
+        return ""
+
+    def unplaced(self, started: bool) -> tuple[str, ...]:
+        """Which bodies that move cannot be registered, and why; `started` as for placeable."""
+        why: dict[str, list[str]] = {}
+        for k in self.objects:
+            reason = self._barred(k)
+            if not reason and k in self.rigid and not (self.planar or started):
+                reason = "of a body that is no ball several turns look alike without a scene"
+            if reason:
+                why.setdefault(reason, []).append(self.bodies[k].name)
+        return tuple(f"not placed: {', '.join(names)}: {reason}" for reason, names in why.items())
 
     def placeable(self, started: bool) -> bool:
         """Whether any body can be registered; `started` says whether poses are known to begin from."""
@@ -82,12 +108,19 @@ class World:
         return tuple(k for k, body in enumerate(self.bodies) if not body.static)
 
 
-def world_of(told: Scene | Setup, height: int, width: int) -> World:
-    """The world of a scene or setup, seen at a video's size."""
+def world_of(told: Scene | Setup, height: int, width: int, linked: bool = False, deep: bool = False) -> World:
+    """The world of a scene or setup, seen at a video's size; `linked` where masks are given, `deep` where depth is."""
     jointed = {joint.child for joint in told.joints} | {j.parent for j in told.joints if j.parent is not None}
     camera = fit_camera(told.camera, height, width)
     return World(
-        told.bodies, camera, told.planar, told.law, jointed=tuple(sorted(jointed)), driven=told.robot is not None
+        told.bodies,
+        camera,
+        told.planar,
+        told.law,
+        jointed=tuple(sorted(jointed)),
+        driven=told.robot is not None,
+        linked=linked,
+        deep=deep,
     )
 
 
