@@ -1,6 +1,6 @@
 """Shaded clips whose bodies move in one vertical plane: three to five balls in a box, and a ball shot at a ring's side.
 
-python experiments/violations/data.py OUT [--train 600] [--val 60] [--test 200] [--flat] [--space]
+python experiments/violations/data.py OUT [--train 3000] [--val 60] [--test 200] [--flat] [--space]
 
 Simulated and drawn by MuJoCo at 128 px and averaged down to 32; 24 frames at 16 a second. Numbers are clips of the box
 and as many of the hoop; with --space, of three balls that move in all three directions, and of these alone. Scenes of
@@ -149,7 +149,7 @@ def main() -> None:
     """Write all sets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--train", type=int, default=600)
+    parser.add_argument("--train", type=int, default=3000)
     parser.add_argument("--val", type=int, default=60)
     parser.add_argument("--test", type=int, default=200)
     parser.add_argument("--flat", action="store_true", help="also the test scenes in flat colours")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from data import FAMILIES, OVERSAMPLING, PIXELS, families
+from data import FAMILIES, FPS, OVERSAMPLING, PIXELS, families
 from measure import CLIP_FRAMES, READERS
 from page import CELLS, RATIOS
 from rows import FLOOR, PAIRED, PLAIN, RASTER
@@ -49,13 +49,13 @@ def main() -> None:
     arguments = parser.parse_args()
     scenes: dict[str, dict[str, Any]] = {}
     for family in (FAMILIES[name] for name in families(free=False)):
-        scenes.setdefault(family.scene, family.parameters)
+        scenes.setdefault(family.scene, {**family.parameters, "fps": FPS})
     card = ModelCard(
         scenes=scenes,
         size=(PIXELS, PIXELS),
         num_frames=CLIP_FRAMES,
         oversampling=OVERSAMPLING,
-        data="clips of MuJoCo by experiments/violations/data.py, 600 id/train seeds of the box and 600 of the hoop",
+        data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
         command="python experiments/violations/train.py DATA RUN --readout READOUT"
         + (" --levers" if arguments.plain else ""),
         hardware=f"{platform.machine()}, two shared cores, no GPU",
