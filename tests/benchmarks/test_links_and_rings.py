@@ -63,15 +63,16 @@ def some_rings(count=5):
 def test_lines_of_sight_pass_a_ring_as_far_as_its_signed_distance_along_them_says():
     shapes, position, orientation, slot, pixels = some_rings()
     camera = a_camera()
-    found, _, slopes = RingGaps(shapes, slot, pixels, camera).linear(position, orientation)
+    found = RingGaps(shapes, slot, pixels, camera)(position, orientation)
     origin, direction = (torch.tensor(part) for part in rays(camera, pixels.numpy()))
     along = torch.linspace(2.0, 4.6, 4001).double()
     points = origin[:, None] + along[:, None] * direction[:, None]
     local = rotate_inverse(orientation[slot][:, None], points - position[slot][:, None])
     closest, at = circle_distance(local, shapes.size[slot][:, None, 0], shapes.size[slot][:, None, 1]).distance.min(-1)
     depth = (points[range(300), at] - torch.tensor(camera.position)) @ torch.tensor(camera.rotation[2].copy())
-    assert found / camera.focal * depth == pytest.approx(closest.numpy(), rel=0.05, abs=1e-3)
-    assert slopes.shape == (300, 6)
+    near = closest.abs() < 0.1  # farther off, a pixel at the ring's depth is not one at the line's
+    assert near.sum() > 30
+    assert (found / camera.focal * depth)[near] == pytest.approx(closest[near].numpy(), abs=2e-3)
 
 
 def test_derivatives_of_a_rings_gaps_are_those_of_differences():
