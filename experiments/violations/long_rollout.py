@@ -25,12 +25,13 @@ import torch
 from data import FPS, NUM_CONTEXT, NUM_FRAMES, PIXELS, make_scene
 from measure import DEEP, motion_of, overlaps, radii
 from reader import moving, read
-from rows import FLOOR, PAIRED, PLAIN, RASTER, load, prior_model
+from rows import FLOOR, PAIRED, PLAIN, RASTER, load
 from torch import Tensor
 
 import worldsim as ws
 from worldsim.data import average_down
 from worldsim.data.clip import to_float, to_uint8
+from worldsim.models.prior_alone import prior_alone
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import Bodies, violations
@@ -174,7 +175,10 @@ def main() -> None:
     setups = [small(scene).setup() for scene in fine]
     context = next(truth([dataclasses.replace(s, duration=(NUM_FRAMES - 1) / FPS) for s in fine], NUM_FRAMES))
     context = context[:, :, :NUM_CONTEXT]
-    models: dict[str, WorldModel | None] = {FLOOR: None, RASTER: prior_model(LearnedReadout.load(arguments.readout))}
+    models: dict[str, WorldModel | None] = {
+        FLOOR: None,
+        RASTER: prior_alone(FPS, NUM_CONTEXT, LearnedReadout.load(arguments.readout)),
+    }
     models |= {name: load(run) for name, run in ((PAIRED, arguments.paired), (PLAIN, arguments.plain)) if run}
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, model in models.items():

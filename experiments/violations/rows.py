@@ -16,9 +16,9 @@ from reader import moving
 from torch import Tensor
 
 from worldsim.data import Clip
-from worldsim.models.config import DiTConfig, WorldModelConfig, config_from_dict
+from worldsim.models.config import config_from_dict
 from worldsim.models.pairing import draw_hint, predict
-from worldsim.models.prior_alone import HintDenoiser
+from worldsim.models.prior_alone import prior_alone
 from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
@@ -40,16 +40,6 @@ def load(run: Path) -> WorldModel:
     model = WorldModel(config_from_dict(json.loads((run / "config.json").read_text())))
     tensors, _ = load_checkpoint(checkpoints(run)[-1])
     model.load_state_dict(tensors["average"])
-    return model.eval()
-
-
-def prior_model(readout: LearnedReadout) -> WorldModel:
-    """The prior behind the learned readout, without a transformer."""
-    config = WorldModelConfig(
-        dit=DiTConfig(patch=(1, 1, 1)), context_lengths=(NUM_CONTEXT,), fps=FPS, readout="learned"
-    )
-    model = WorldModel(config, HintDenoiser())
-    model.readout = readout
     return model.eval()
 
 
@@ -159,7 +149,7 @@ def table(
     readout: LearnedReadout, paired: Path | None, plain: Path | None, others: dict[str, Path], steps: int
 ) -> dict[str, Row]:
     """All rows by name, in the order of the page; those whose runs are not given are left out."""
-    prior = prior_model(readout)
+    prior = prior_alone(FPS, NUM_CONTEXT, readout)
     rows: dict[str, Row] = {
         FLOOR: lambda clip, seed: clip.video,
         ENGINE: other_engine,

@@ -19,7 +19,9 @@ from worldsim.cli.settings import check_family
 from worldsim.data import write_video
 from worldsim.data.files import write_bytes
 from worldsim.engines import Rollout
-from worldsim.models.pretrained import read_config
+from worldsim.models.pretrained import ModelCard, read_config
+from worldsim.models.prior_alone import prior_alone
+from worldsim.vision.learned_readout import LearnedReadout
 
 FAMILIES = ("collision", "parabola", "bouncing_balls")
 
@@ -109,8 +111,9 @@ def _part(family: str, config: Config) -> Part | None:
         models["plain transformer"] = choose(plain, scene.fps, "")
     if paired is not None:
         models["paired with the prior"] = choose(paired, scene.fps, "")
-    if scene.camera.kind == "orthographic":
-        models["rasterised prior alone"] = choose(PRIOR, scene.fps, "")
+    readout = models["paired with the prior"].model.readout if paired is not None else None
+    if scene.camera.kind == "orthographic" or isinstance(readout, LearnedReadout):
+        models["rasterised prior alone"] = Chosen(PRIOR, prior_alone(scene.fps, readout=readout), ModelCard())
     if not models:
         return None
     missing = [told for told, found in (("plain", plain), ("paired", paired)) if found is None]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import DiTConfig, WorldModelConfig
 from worldsim.models.world_model import WorldModel
+from worldsim.vision.readout import Readout
 
 
 class HintDenoiser(nn.Module):
@@ -28,12 +29,15 @@ class HintDenoiser(nn.Module):
         return condition.hint
 
 
-def prior_alone(fps: float, context: int = 4) -> WorldModel:
+def prior_alone(fps: float, context: int = 4, readout: Readout | None = None) -> WorldModel:
     """A WorldModel without weights that generates what the prior foresees, in flat colours or simple shading.
 
     Args:
         fps: Frames a second.
         context: Frames that the start is read from.
+        readout: Reads the start; left out, the one by colour, for flat planar worlds.
     """
     config = WorldModelConfig(dit=DiTConfig(patch=(1, 1, 1)), context_lengths=(context,), fps=fps)
-    return WorldModel(config, HintDenoiser())
+    model = WorldModel(config, HintDenoiser())
+    model.readout = readout or model.readout
+    return model.eval()
