@@ -33,6 +33,8 @@ class Sight:
         distance: (T,) metres from the camera by the apparent size.
         centre: (T, D) metres where the search begins.
         free: (T,) whether the outline is nothing but the ball's own.
+        level: (3,) unit normal, metres from the camera's place, and error, metres, of the plane that the centres lie
+            on, where they are held to one.
     """
 
     body: int
@@ -47,6 +49,7 @@ class Sight:
     distance: Floats
     centre: Floats
     free: Flags
+    level: tuple[Floats, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def fit_balls(camera: Camera, planar: bool, frames: int, sights: Sequence[Sight]
     distance = np.concatenate([sight.distance for sight in sights])
     centre = np.concatenate([sight.centre for sight in sights])
     rows, size = len(centre), centre.shape[-1]
+    held = [(number, sight.level) for number, sight in enumerate(sights) if sight.level is not None]
     # A short arc leaves the distance open: the apparent size says it within a half.
     slack = (EDGE_NOISE / camera.focal / 0.5) ** 2 if camera.kind == "perspective" else 1e-9
 
@@ -116,6 +120,11 @@ def fit_balls(camera: Camera, planar: bool, frames: int, sights: Sequence[Sight]
         if not planar:
             information += slack * guess[:, :, None] * guess[:, None, :]
             slope += slack * guess * (distance - (centre * guess).sum(-1))[:, None]
+        for number, (upright, height, error) in held:
+            own = slice(first[number], first[number] + frames)
+            weight = (EDGE_NOISE * distance[own] / camera.focal / error) ** 2
+            information[own] += weight[:, None, None] * np.outer(upright, upright)
+            slope[own] += weight[:, None] * upright * (height - centre[own] @ upright)[:, None]
         return information, slope
 
     moving, edge, point, share = np.ones(rows, bool), row, at, trust

@@ -214,12 +214,20 @@ def _unanswered(settled: Settler, radius: float) -> Reading:
 
 
 def _jitter(settled: Settler, expected: Trajectory | None, radius: float) -> Reading:
-    """Tremor of bodies that rest, by the scene's own motion where it is known."""
+    """Tremor of bodies that rest, by the scene's own motion where it is known.
+
+    Of bodies whose distance is hardly known it is judged across the line of sight to their mean place.
+    """
     motion, window = settled.motion, 4
     if settled.frames < 2 * window + 1:
         return barred(settled.frames, settled.world.unit, f"needs {2 * window + 1} frames")
     rest = None if expected is None else expected.map(lambda x: x[:, list(motion.places)].double())
-    found = violations.jitter(motion.trajectory, rest, window, _REST_SPEED * radius)
+    position, seen = motion.trajectory.position, motion.trajectory.presence[..., None]
+    unseen = (torch.from_numpy(motion.unseen) * seen).sum(0)
+    unseen = unseen / unseen.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+    flat = position - (position * unseen).sum(-1, keepdim=True) * unseen
+    told = dataclasses.replace(motion.trajectory, position=flat)
+    found = violations.jitter(told, told if rest is None else rest, window, _REST_SPEED * radius)
     return settled(found, _worst_body, settled.world.unit, radius, "no body rests")
 
 
@@ -288,14 +296,23 @@ def _laws_of_motion(settled: Settler, world: World, motion: Motion, radius: floa
 
 
 def _uncaused(motion: Motion, law: Law, margin: float) -> Violation:
-    """Uncaused response over the widest of the windows that the flight around each frame leaves room for."""
+    """Uncaused response over the widest of the windows that the flight around each frame leaves room for.
+
+    A picture that hardly tells how far a body is would accuse it of leaps towards the camera and away: there only what
+    is seen across the line of sight counts.
+    """
     trajectory, bodies = motion.trajectory, motion.bodies
-    found = violations.uncaused_response(trajectory, bodies, law.gravity, law.drag, margin, 2, motion.contacts)
+    unseen = torch.from_numpy(motion.unseen)
+
+    def over(window: int) -> Violation:
+        return violations.uncaused_response(
+            trajectory, bodies, law.gravity, law.drag, margin, window, motion.contacts, unseen
+        )
+
+    found = over(2)
     for window in (3, 4):
         if trajectory.num_frames > 2 * window:
-            wider = violations.uncaused_response(
-                trajectory, bodies, law.gravity, law.drag, margin, window, motion.contacts
-            )
+            wider = over(window)
             found = dataclasses.replace(found, values=torch.where(wider.measurable, wider.values, found.values))
     return found
 

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from worldsim.benchmarks.fit_balls import EDGE_NOISE, BallFit, Sight, fit_balls, pixels_a_metre
 from worldsim.benchmarks.pieces import cut
 from worldsim.benchmarks.rays import first_hit, lift, on_plane, rays
-from worldsim.benchmarks.support import carry, faces_of
+from worldsim.benchmarks.support import SINK, Face, carried, faces_of, laid, likely
 from worldsim.benchmarks.track import Flags, Floats, Ints, Outline, Tracks
 from worldsim.scene import Body, Camera
 
 _TOGETHER = 1 << 18  # edges up to which all balls are fitted at once, so that memory stays bounded
 MIN_EDGES = 8
+_HELD_EDGES = 5  # of a ball whose distance is known
 OUTLINE_WEIGHT = 0.03  # of an edge against a pixel of depth, which is good to a hundredth of a pixel's width
 MAX_SPREAD = 0.35  # of the radius: standard error of the centre above which a frame counts as not measured
 
@@ -153,9 +154,97 @@ def register_balls(view: View, radii: Mapping[int, float]) -> dict[int, Registra
     found: dict[int, Registration] = {}
     for part in parts:
         sights = [_sight(view, body, radii[body]) for body in part]
-        fits = fit_balls(view.camera, view.planar, view.tracks.num_frames, sights) if sights else []
-        found.update((fit.sight.body, _registration(view, fit)) for fit in fits)
+        fits = _fit(view, sights)
+        ways = [_way(view, fit) for fit in fits]
+        _hold(view, ways)
+        found.update((way.fit.sight.body, _registration(view, way)) for way in ways)
     return found
+
+
+def _fit(view: View, sights: list[Sight]) -> list[BallFit]:
+    return fit_balls(view.camera, view.planar, view.tracks.num_frames, sights) if sights else []
+
+
+@dataclass
+class _Way:
+    """A ball's way on its way to a Registration: arrays as there, centres in the plane or from the camera's place."""
+
+    fit: BallFit
+    centre: Floats
+    spread: Floats
+    usable: Flags
+    measured: Flags
+    flat: Floats
+    pieces: Ints
+    carried: Ints
+
+
+def _way(view: View, fit: BallFit, least: int = MIN_EDGES) -> _Way:
+    """A way from its fit; in space without depth, distances are steadied by the frames around."""
+    tracks, camera, planar, sight = view.tracks, view.camera, view.planar, fit.sight
+    column, centre = sight.body - 1, fit.centre
+    scale = pixels_a_metre(camera, centre, planar)
+    size = fit.information.shape[-1]
+    spread = (EDGE_NOISE / scale)[:, None, None] ** 2 * np.linalg.inv(fit.information + 1e-9 * np.eye(size))
+    measured = np.asarray((tracks.area[:, column] > 0) & (fit.count >= least), bool)
+    if planar:
+        # A whole disc's mean pixel is steadier than its outline.
+        whole = measured & ~tracks.border[:, column] & sight.free
+        centre = np.where(whole[:, None], on_plane(camera, sight.middle)[:, [0, 2]], centre)
+    # The way across the lines of sight, whose kinks are impacts, in pixels.
+    flat = centre * camera.focal if planar else (centre @ camera.rotation.T)[:, :2] * scale[:, None]
+    if sight.level is not None:
+        measured &= _worst(spread) < MAX_SPREAD * sight.radius
+    pieces = cut(flat, measured, (0.2 if planar else 0.5) * EDGE_NOISE)
+    usable = measured
+    if not planar and not len(sight.at) and sight.level is None:
+        measured = measured & _plausible(np.linalg.norm(centre, axis=-1), measured)
+        centre, spread = steady_depth(centre, spread, measured, pieces, flat)
+    return _Way(fit, centre, spread, usable, measured, flat, pieces, np.zeros(len(centre), np.int64))
+
+
+def _hold(view: View, ways: list[_Way]) -> None:
+    """Take the distances of balls that a static body carries from it, see benchmarks.support."""
+    if view.gravity is None or view.planar or view.depth is not None or view.camera.kind != "perspective":
+        return
+    eye = np.array(view.camera.position)
+    for face in faces_of(view.statics, view.gravity):
+        face = replace(face, middle=face.middle - eye)
+        chosen = [
+            way
+            for way in ways
+            if (likely(face, way.centre, way.spread, way.fit.sight.radius) & way.measured).sum() >= MIN_EDGES
+        ]
+        sights = [_on_face(view, way.fit.sight, face) for way in chosen]
+        for way, fit in zip(chosen, _fit(view, sights), strict=True):
+            own = _way(view, fit, _HELD_EDGES)
+            radius, free = fit.sight.radius, (way.centre, way.spread)
+            fits = own.centre, own.spread
+            flags, hop = carried(
+                face, fits, own.measured, free, way.measured, own.pieces, radius, view.gravity, view.dt
+            )
+            flags &= way.carried == 0
+            # A hop moves a ball along its line of sight, as it is laid on the face.
+            ahead = own.centre / np.linalg.norm(own.centre, axis=-1, keepdims=True)
+            astray = ahead * (hop / (ahead @ face.normal))[:, None]
+            way.centre[flags] = own.centre[flags]
+            way.spread[flags] = (own.spread + astray[:, :, None] * astray[:, None])[flags]
+            way.flat[flags], way.carried[flags] = own.flat[flags], face.body
+            way.measured = way.measured | flags
+            if flags.any():
+                way.pieces = cut(way.flat, way.measured, 0.5 * EDGE_NOISE)
+
+
+def _on_face(view: View, sight: Sight, face: Face) -> Sight:
+    """What places a ball, if it lies on a face."""
+    radius = sight.radius
+    centre = laid(face, sight.guess, radius)
+    distance = np.linalg.norm(centre, axis=-1)
+    use, free = own_edges(view, sight.body, radius, distance)
+    points = rays(view.camera, view.edges.point[use])[1]
+    level = face.normal, float(face.middle @ face.normal) + radius, SINK * radius
+    frame = view.edges.frame[use]
+    return replace(sight, points=points, frame=frame, distance=distance, centre=centre, free=free, level=level)
 
 
 def _sight(view: View, body: int, radius: float) -> Sight:
@@ -183,36 +272,13 @@ def _sight(view: View, body: int, radius: float) -> Sight:
     return Sight(body, radius, points, frame, surface, at, trust, middle, guess, distance, centre, free)
 
 
-def _registration(view: View, fit: BallFit) -> Registration:
-    tracks, camera, planar, sight = view.tracks, view.camera, view.planar, fit.sight
-    frames, column, radius = tracks.num_frames, sight.body - 1, sight.radius
-    centre, information = fit.centre, fit.information
-    scale = pixels_a_metre(camera, centre, planar)
-    size = information.shape[-1]
-    noise = (EDGE_NOISE / scale)[:, None, None] ** 2
-    spread = noise * np.linalg.inv(information + 1e-9 * np.eye(size))
-    measured = np.asarray((tracks.area[:, column] > 0) & (fit.count >= MIN_EDGES), bool)
-    whole = ~tracks.border[:, column] & sight.free
-    if planar:
-        # A whole disc's mean pixel is steadier than its outline.
-        centre = np.where((measured & whole)[:, None], on_plane(camera, sight.middle)[:, [0, 2]], centre)
-    # The way across the lines of sight, whose kinks are impacts, in pixels.
-    flat = centre * camera.focal if planar else (centre @ camera.rotation.T)[:, :2] * scale[:, None]
-    pieces = cut(flat, measured, (0.2 if planar else 0.5) * EDGE_NOISE)
-    carried = None
-    if not planar and not len(sight.at):
-        usable, raw = measured, (centre, spread)
-        measured = measured & _plausible(np.linalg.norm(centre, axis=-1), measured)
-        centre, spread = steady_depth(centre, spread, measured, pieces, flat)
-        if view.gravity is not None and camera.kind == "perspective":
-            eye = np.array(camera.position)
-            faces = [replace(face, middle=face.middle - eye) for face in faces_of(view.statics, view.gravity)]
-            held = carry(raw, (centre, spread), usable, pieces, radius, faces, view.gravity, view.dt)
-            centre, spread, carried = held.centre, held.spread, held.by
-            measured |= usable & (carried > 0)
-    measured &= np.sqrt(np.linalg.eigvalsh(spread)[:, -1]) < MAX_SPREAD * radius
+def _registration(view: View, way: _Way) -> Registration:
+    tracks, camera, planar, sight = view.tracks, view.camera, view.planar, way.fit.sight
+    frames, radius, fit = tracks.num_frames, sight.radius, way.fit
+    centre, spread = way.centre, way.spread
+    measured = way.measured & (_worst(spread) < MAX_SPREAD * radius)
+    whole = measured & ~tracks.border[:, sight.body - 1] & sight.free
     stretch = _stretch(sight.frame, fit.normal, fit.residual, camera, radius, frames, planar)
-    whole &= measured
     if planar:
         position = np.stack([centre[:, 0], np.zeros(frames), centre[:, 1]], -1)
         covariance = np.zeros((frames, 3, 3))
@@ -221,7 +287,14 @@ def _registration(view: View, fit: BallFit) -> Registration:
         position, covariance = centre + np.array(camera.position), spread
     position = np.where(measured[:, None], position, np.nan)
     turn = np.tile(np.array([1.0, 0.0, 0.0, 0.0]), (frames, 1))
-    return Registration(position, turn, measured, covariance, np.where(whole, stretch, np.nan), pieces, None, carried)
+    return Registration(
+        position, turn, measured, covariance, np.where(whole, stretch, np.nan), way.pieces, None, way.carried
+    )
+
+
+def _worst(spread: Floats) -> Floats:
+    """(T,) standard error along the worst direction of covariances."""
+    return np.asarray(np.sqrt(np.linalg.eigvalsh(spread)[:, -1]), np.float64)
 
 
 def seen_surface(view: View, body: int) -> tuple[Floats, Ints]:

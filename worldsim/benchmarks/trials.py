@@ -38,7 +38,8 @@ TESTED = (
 PAIRS = ("interpenetration", "pass_through")
 DEEP = ", depth given"  # of kinds that are read in space with their depth as well
 LAWFUL, TRUTH = "lawful", "truth"
-_PAIRS_A_SCENE = 3  # different ones that are broken, where a scene has so many balls
+EACH = ("trembling",)  # kinds of which a scene has a twin for each of several bodies
+_TWINS_A_SCENE = 3  # of PAIRS and EACH, where a scene has so many balls or bodies
 _AT_ONCE = ("teleport", "uncaused_response")  # broken at one instant, and read there or not at all
 
 
@@ -125,8 +126,11 @@ def try_scene(
 
 
 def twins_of(rollout: Rollout, kind: str) -> Iterator[Rollout]:
-    """The twin of a kind, or several that break different pairs of balls; none where the scene cannot be broken so."""
-    if kind not in PAIRS:
+    """The twin of a kind, or up to three: of PAIRS of different pairs of balls, of EACH of different bodies.
+
+    None where the scene cannot be broken so.
+    """
+    if kind not in (*PAIRS, *EACH):
         with contextlib.suppress(NotApplicable):
             yield violate(rollout, kind)
         return
@@ -136,11 +140,11 @@ def twins_of(rollout: Rollout, kind: str) -> Iterator[Rollout]:
             twin = violate(rollout, kind, body=rollout.scene.bodies[body].name)
         except NotApplicable:
             continue
-        pair = broken_pair(twin).name
-        if pair not in done:
-            done.add(pair)
+        broken = broken_pair(twin).name if kind in PAIRS else twin.info["twin"]["body"]
+        if broken not in done:
+            done.add(broken)
             yield twin
-        if len(done) == _PAIRS_A_SCENE:
+        if len(done) == _TWINS_A_SCENE:
             return
 
 

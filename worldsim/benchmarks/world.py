@@ -165,6 +165,7 @@ class Motion:
         pose_covariance: (T, N', 6, 6) of the errors of position and rotation vector, world frame, metres and radians.
         spans: (T, N') seconds of the stretch between impacts that each fit rests on; 0 where there is none.
         apart: (T, N') whether no moving body that could not be placed is seen beside it, who may hold or hit it.
+        eye: (3,) metres, where a perspective camera is; None for an orthographic one.
     """
 
     places: tuple[int, ...]
@@ -175,6 +176,19 @@ class Motion:
     pose_covariance: Floats
     spans: Floats
     apart: Flags
+    eye: tuple[float, float, float] | None = None
+
+    @property
+    def unseen(self) -> Floats:
+        """(T, N', 3) unit lines of sight along which places err more than twice as much as across; 0 elsewhere."""
+        position = self.trajectory.position.numpy()
+        if self.eye is None:
+            return np.zeros_like(position)
+        ahead = position - np.array(self.eye)
+        ahead /= np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-9)
+        along = np.einsum("tni,tnij,tnj->tn", ahead, self.covariance, ahead)
+        across = (np.trace(self.covariance, axis1=-2, axis2=-1) - along) / 2
+        return np.asarray(ahead * (along > 4 * across)[..., None], np.float64)
 
     @property
     def covariance(self) -> Floats:
@@ -198,12 +212,11 @@ class Motion:
             way = np.concatenate([normal, np.cross(lever, normal)], -1)
             square += np.einsum("tki,tkij,tkj->tk", way, self.pose_covariance[:, k], way)
         # What a ball's distance was taken from cannot be what it is measured against.
-        for column, k in enumerate(self.places):
-            own = self.registrations.get(k)
-            if own is not None and own.carried is not None:
-                for row in np.flatnonzero((places == column).any(-1)):
-                    other = self.places[int(places[row][places[row] != column][0])]
-                    square[own.carried == other + 1, row] = np.inf
+        for row, pair in enumerate(places.tolist()):
+            for one, other in (pair, pair[::-1]):
+                own = self.registrations.get(self.places[one])
+                if own is not None and own.carried is not None:
+                    square[own.carried == self.places[other] + 1, row] = np.inf
         return square
 
     def name(self, world: World, entry: tuple[int, ...]) -> str:
@@ -264,7 +277,8 @@ def read_motion(
         presence=torch.from_numpy(firm),
     )
     apart = _apart(tracks, world, places, presence > 0.5)
-    return Motion(places, trajectory, smoothed, _bodies(world, places), found, covariance, spans, apart)
+    eye = world.camera.position if world.camera.kind == "perspective" and not world.planar else None
+    return Motion(places, trajectory, smoothed, _bodies(world, places), found, covariance, spans, apart, eye)
 
 
 def _apart(tracks: Tracks, world: World, places: tuple[int, ...], known: Flags) -> Flags:

@@ -57,6 +57,7 @@ def uncaused_response(
     margin: float = 0.005,
     window: int = 1,
     contacts: Contacts | None = None,
+    unseen: Tensor | None = None,
 ) -> Violation:
     """Change of a body's velocity that nothing gave it: neither gravity, nor drag, nor a contact.
 
@@ -75,6 +76,8 @@ def uncaused_response(
         margin: Metres within which a body counts as touching.
         window: Intervals on both sides over which velocities are fitted.
         contacts: Of the same trajectory and bodies, where they are at hand.
+        unseen: (..., T, N, 3) unit vectors along which the change does not count, as a reader does not know the place;
+            zero where all of it does.
 
     Returns:
         Violation in m/s, one subject a body, entered at the frame at which the velocity changes; measurable where the
@@ -95,6 +98,9 @@ def uncaused_response(
     slope = steps.unfold(-3, window, 1) @ weights.to(steps)
     gain, _, left = flight_basis(drag, window * trajectory.dt)
     change = slope[..., window:, :, :] - (left * slope[..., :-window, :, :] + gain * pull)
+    if unseen is not None:
+        along = unseen[..., window : unseen.shape[-3] - window, :, :]
+        change = change - (change * along).sum(-1, keepdim=True) * along
     values = windowed_length(change, window)
     measurable = contacts.flying(margin, window)
     return settle("uncaused_response", "m/s", values, measurable, body_table(bodies.num_bodies, values))
