@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from worldsim.data import Clip
+from worldsim.engines import get_engine
 from worldsim.physics import Bodies, LawParameters, Trajectory
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "violations"
-NAMES = ("data", "reader", "measure", "rows", "summary", "page")
+NAMES = ("data", "reader", "space_reader", "measure", "rows", "summary", "page", "train")
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +181,99 @@ def test_the_independent_reader_places_balls_of_two_pixels(study, family):
     assert off[whole].max() < 0.35
     assert off[whole].mean() < 0.1
     np.testing.assert_allclose(sight.area[whole], shown[whole], rtol=0.3)
+
+
+def space_clip(study, places):
+    """A picture of three balls of radius .3 m at places in the open box, as data.py draws it."""
+    scene = study.data.make_scene("space3", "id", "val", 500)
+    balls = tuple(
+        dataclasses.replace(
+            ball,
+            shape=dataclasses.replace(ball.shape, radius=0.3),
+            colour=colour,
+            state=dataclasses.replace(ball.state, position=place),
+        )
+        for ball, place, colour in zip(
+            scene.bodies[:3], places, [(0.86, 0.15, 0.15), (0.15, 0.35, 0.85), (0.2, 0.65, 0.25)], strict=True
+        )
+    )
+    scene = dataclasses.replace(scene, bodies=(*balls, *scene.bodies[3:]))
+    start = Trajectory.start_of([scene]).map(lambda x: x[0])
+    frames = get_engine("mujoco").render(scene, start)
+    fine = frames.video[0].reshape(32, 4, 32, 4, 3).mean((1, 3)).round().astype(np.uint8)
+    small = dataclasses.replace(scene, camera=dataclasses.replace(scene.camera, width=32, height=32))
+    return fine[None], small.setup()
+
+
+def test_balls_are_placed_in_space(study):
+    scene = study.data.make_scene("space3", "id", "val", 500)
+    small = study.data.draw(scene, need_touch=False)
+    sight = study.space_reader.read_space(small.video, small.scene.setup())
+    truth = small.trajectory.position[:, :3].numpy()
+    off = (sight.position - truth) / np.array([body.shape.extent for body in scene.bodies[:3]])[:, None]
+    view = truth - np.array(scene.camera.position)
+    along = (off * view).sum(-1) / np.linalg.norm(view, axis=-1)
+    across = np.sqrt(np.maximum((off**2).sum(-1) - along**2, 0))
+    assert sight.measured.all()
+    assert np.abs(along).max() < 0.35
+    assert np.abs(along).mean() < 0.08
+    assert across.max() < 0.1
+    shown = small.coverage.sum((-1, -2)) / 255
+    np.testing.assert_allclose(sight.area, shown, rtol=0.15)
+
+
+@pytest.mark.parametrize(("apart", "true"), [(2.4, 0.4), (1.6, -0.4)])
+def test_a_ball_before_another_is_told_from_one_inside_it(study, apart, true):
+    # Along a line of sight that passes 1.3 radii beside the lower ball, so that the picture shows both.
+    scene = study.data.make_scene("space3", "id", "val", 500)
+    eye, low, radius = np.array(scene.camera.position), np.array([0.2, 0.1, 0.35]), 0.3
+    up = (eye - low) / np.linalg.norm(eye - low)
+    beside = np.cross(up, [0.0, 1.0, 0.0])
+    high = low + radius * (np.sqrt(apart**2 - 1.3**2) * up + 1.3 * beside / np.linalg.norm(beside))
+    video, setup = space_clip(study, [tuple(low), tuple(high), (-0.6, -0.6, 0.35)])
+    sight = study.space_reader.read_space(video, setup)
+    gap = np.linalg.norm(sight.position[0, 0] - sight.position[0, 1]) / radius - 2
+    assert sight.measured.all()
+    assert gap == pytest.approx(true, abs=0.25)
+
+
+def test_a_ball_that_is_not_there_is_not_placed(study):
+    video, setup = space_clip(study, [(-0.5, 0.4, 0.5), (0.5, 0.4, 0.5), (0.0, -0.5, 0.5)])
+    bare, _ = study.reader.empty(setup)
+    # The left half of the picture is that of the empty box.
+    gone = np.where((np.arange(32) < 16)[None, None, :, None], bare, video)
+    whole, half = (study.space_reader.read_space(v.astype(np.uint8), setup) for v in (video, gone))
+    assert whole.measured.all()
+    assert half.measured[0].tolist()[:2] == [False, True]
+    assert half.area[0, 0] < 0.1 * whole.area[0, 0]
+
+
+def test_space_is_a_column_where_it_was_measured(study):
+    def piece(family, value):
+        named = {
+            name: [value] * 4 for name in (*study.summary.WORSE, "met", "due", "permanence", "measured", "off", "psnr")
+        }
+        return {
+            "row": study.rows.FLOOR,
+            "family": family,
+            "split": "id",
+            "clips": 4,
+            "seeds": 1,
+            "steps": 6,
+            "seconds": 1.0,
+            "hardware": "",
+            "run": None,
+            "headline": [],
+            "readers": dict.fromkeys(study.measure.READERS, named),
+        }
+
+    both = study.page.page([piece("hoop", 1.0), piece("space3", 0.5)])
+    assert "|  | hoop id | space id |" in both
+    assert "| ground truth | 1.000 (1.000, 1.000) | 0.500 (0.500, 0.500) |" in both
+    assert "space" not in study.page.page([piece("hoop", 1.0)])
+
+
+def test_batches_are_as_many_of_the_hoop_as_of_the_box(study):
+    names = list(study.data.families(free=False))
+    assert study.train.turns_of(names) == ["hoop", "balls3", "hoop", "balls4", "hoop", "balls5"]
+    assert set(study.train.turns_of(["space3"])) == {"space3"}
