@@ -1,7 +1,7 @@
 """Train the transformer on shaded balls in a box and on the hoop, with any of the levers or as a plain twin.
 
 python experiments/violations/train.py DATA OUT --readout READOUT [--levers hint state consistency | --levers]
-    [--families balls3 balls4 balls5 hoop] [--steps 3000] [--minutes 0] [--resume]
+    [--families balls3 balls4 balls5 hoop] [--steps 600] [--minutes 0] [--resume]
 
 DATA comes from data.py, READOUT from experiments/readout/train.py. --levers alone trains the plain twin: the same
 network, Setup tokens and readout (which only reads what it generates). Lever 4, guidance, belongs to sampling.
