@@ -76,7 +76,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "suite": ("core",),
     "protocol": (
         *("phyworld", "phyworld_legacy", "physics_iq", "physics_iq_verified"),
-        *("pisa", "rigidity_pdi", "likephys", "ldr"),
+        *("pisa", "rigidbench", "pis", "rigidity_pdi", "likephys", "ldr"),
     ),
 }
 # Setting that chooses what is done -> the module whose `run` does it.

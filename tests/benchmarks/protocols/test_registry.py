@@ -20,13 +20,15 @@ NAMES = (
     "physics_iq",
     "physics_iq_verified",
     "pisa",
+    "rigidbench",
+    "pis",
     "rigidity_pdi",
     "likephys",
     "ldr",
 )
 
 
-def test_the_eight_protocols_are_there_and_documented():
+def test_all_protocols_are_there_and_documented():
     assert tuple(PROTOCOLS) == NAMES
     for protocol in PROTOCOLS.values():
         assert protocol.summary

@@ -11,7 +11,9 @@ from worldsim.benchmarks.protocols.ldr import run_ldr
 from worldsim.benchmarks.protocols.likephys import run_likephys
 from worldsim.benchmarks.protocols.outcome import ProtocolResult
 from worldsim.benchmarks.protocols.phyworld import run_phyworld, run_phyworld_legacy
+from worldsim.benchmarks.protocols.pis import run_pis
 from worldsim.benchmarks.protocols.pisa import run_pisa
+from worldsim.benchmarks.protocols.rigidbench import run_rigidbench
 from worldsim.benchmarks.protocols.rigidity_pdi import run_rigidity_pdi
 from worldsim.benchmarks.protocols.takes import run_physics_iq, run_physics_iq_verified
 
@@ -50,6 +52,10 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("physics_iq", "where and when motion happens, against two takes of the scene", run_physics_iq),
         Protocol("physics_iq_verified", "the same, divided clip by clip", run_physics_iq_verified),
         Protocol("pisa", "place and shape of a dropped object, from masks", run_pisa),
+        Protocol(
+            "rigidbench", "places, shapes and tracked points of all objects, drift of the background", run_rigidbench
+        ),
+        Protocol("pis", "whether quantities that a motion conserves stay constant", run_pis),
         Protocol("rigidity_pdi", "whether distances within an object stay in proportion", run_rigidity_pdi),
         Protocol("likephys", "whether a denoiser prefers lawful videos to unlawful twins", run_likephys),
         Protocol("ldr", "position error in and out of distribution over five worlds", run_ldr),
