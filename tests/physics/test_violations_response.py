@@ -57,6 +57,11 @@ def test_a_turn_in_mid_air_reads_its_change_of_velocity():
         assert found.values[quiet].abs().max() < 1e-9
         assert found.measurable[window:-window].all()
         assert not found.measurable[:window].any()
+        # Along what is not seen it does not count, across it does.
+        for share, way in ((0.0, (1.0, 0.0, 0.0)), (0.6, (0.8, 0.0, 0.6)), (1.0, (0.0, 1.0, 0.0))):
+            unseen = torch.tensor(way, dtype=torch.float64).expand(9, 2, 3)
+            found = violations.uncaused_response(motion, two_balls(), gravity, window=window, unseen=unseen)
+            assert found.values[4, 0].item() == pytest.approx(0.7 * share, abs=1e-9)
 
 
 def test_noise_enters_an_uncaused_response_as_told():

@@ -1,0 +1,108 @@
+"""Balls that a known table carries: taken from the table where they rest or roll, never where they fly or hover."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.benchmarks.support import faces_of
+from worldsim.benchmarks.track import measure_tracks, outline
+from worldsim.benchmarks.trials import judged
+from worldsim.benchmarks.world import read_motion, world_of
+from worldsim.engines import get_engine
+from worldsim.physics.trajectory import Trajectory
+from worldsim.scene import Body, Box, Camera, Law, Plane, Scene, Sphere, State
+
+RADIUS = 0.07
+CAMERA = Camera(position=(0.0, -1.6, 1.9), target=(0.0, 0.0, 0.0), width=128, height=128, fov=42.0)
+TABLE = Body("table", Box((0.8, 0.8, 0.05)), State((0.0, 0.0, -0.05)), static=True, colour=(0.1, 0.4, 0.3))
+FRAMES = 37
+
+
+def filmed(*ways, law=None):
+    """Balls on given ways (T, 3) over the table, drawn by MuJoCo."""
+    colours = ((0.9, 0.2, 0.2), (0.9, 0.8, 0.2))
+    balls = [
+        Body(f"ball {i}", Sphere(RADIUS), State(tuple(map(float, way[0]))), colour=colour)
+        for i, (way, colour) in enumerate(zip(ways, colours, strict=False))
+    ]
+    scene = Scene((*balls, TABLE), law or Law(), CAMERA, duration=(FRAMES - 1) / 24, fps=24.0)
+    engine = get_engine("mujoco")
+    position = np.stack([*ways, np.broadcast_to(TABLE.state.position, (FRAMES, 3))], 1)
+    motion = Trajectory.from_positions(torch.tensor(position.copy()), 1 / 24)
+    frames = engine.render(scene, motion)
+    rollout = engine.simulate(replace(scene, bodies=(*balls[:1], TABLE)), render=False)
+    return replace(rollout, scene=scene, trajectory=motion, video=frames.video, ids=frames.ids, depth=frames.depth)
+
+
+def read(rollout):
+    world = world_of(rollout.scene, 128, 128)
+    edges = outline(rollout.ids)
+    return read_motion(measure_tracks(rollout.ids, len(world.bodies), edges), edges, world, 24.0)
+
+
+def way(start, velocity, fall=0.0):
+    time = np.arange(FRAMES)[:, None] / 24
+    return np.array(start) + np.array(velocity) * time + np.array([0.0, 0.0, -fall / 2]) * time**2
+
+
+def errors(rollout, motion):
+    found = motion.registrations[0]
+    off = motion.trajectory.position[:, 0].numpy() - rollout.trajectory.position[:, 0].numpy()
+    return np.linalg.norm(off, axis=-1)[found.measured] / RADIUS
+
+
+def test_a_ball_that_rolls_is_placed_by_the_table():
+    rolling = filmed(way((-0.5, 0.3, RADIUS), (0.6, -0.3, 0.0)))
+    motion = read(rolling)
+    assert (motion.registrations[0].carried == 2).all()
+    assert errors(rolling, motion).max() < 0.1
+    # By its apparent size alone, where no gravity holds it to the table, less is known.
+    free = filmed(way((-0.5, 0.3, RADIUS), (0.6, -0.3, 0.0)), law=Law(gravity=(0.0, 0.0, 0.0)))
+    alone = read(free)
+    assert (alone.registrations[0].carried == 0).all()
+    assert np.median(alone.registrations[0].error) > 2 * np.median(motion.registrations[0].error)
+    assert errors(free, alone).mean() > 1.5 * errors(rolling, motion).mean()
+    # What its distance was taken from is nothing that it is judged against.
+    assert np.isinf(motion.gap_variance).all()
+
+
+def test_what_flies_or_hovers_is_not_carried():
+    time = np.arange(FRAMES) / 24
+    hop = 0.9  # seconds from one touch to the next
+    since = time % hop
+    bouncing = way((-0.5, 0.2, RADIUS), (0.5, 0.0, 0.0))
+    bouncing[:, 2] += 9.81 / 2 * since * (hop - since) / 2
+    motion = read(filmed(bouncing, law=Law(gravity=(0.0, 0.0, -9.81 / 2))))
+    assert (motion.registrations[0].carried == 0).mean() > 0.9
+    assert bouncing[motion.registrations[0].carried > 0, 2].max(initial=0) < 1.2 * RADIUS
+    hovering = read(filmed(way((-0.5, 0.0, 0.4), (0.5, 0.0, 0.0))))
+    assert (hovering.registrations[0].carried == 0).all()
+
+
+def test_an_overlap_of_balls_behind_each_other_on_the_table_is_read():
+    front = way((-0.4, 0.0, RADIUS), (0.5, 0.0, 0.0))
+    nearing = np.clip((8 - np.abs(np.arange(FRAMES) - 18)) / 4, 0, 1)
+    overlap, beside = (
+        filmed(front, front + np.outer((2.6 - share * nearing) * RADIUS, (0.0, 1.0, 0.0))) for share in (0.8, 0.5)
+    )
+    found = judged(overlap, beside, use_masks=True).figures["penetration"]
+    assert found.value / RADIUS == pytest.approx(0.2, abs=0.07)
+    assert found.floor / RADIUS < 0.05
+    pair = found.entries[:, found.subjects.index("ball 0 / ball 1")]
+    assert np.isfinite(pair).mean() > 0.8
+    assert np.nanmedian(pair[15:22]) / RADIUS == pytest.approx(0.2, abs=0.05)
+
+
+def test_faces_that_look_up_carry():
+    tilted = replace(TABLE, state=State((0.0, 0.0, 0.0), (np.cos(0.2), np.sin(0.2), 0.0, 0.0)))
+    ground = Body("ground", Plane(), State((0.0, 0.0, 0.0)), static=True)
+    down = np.array([0.0, 0.0, -9.81])
+    flat, slope, plane = (faces_of({1: body}, down) for body in (TABLE, tilted, ground))
+    assert [len(found) for found in (flat, slope, plane)] == [1, 1, 1]
+    assert flat[0].normal.tolist() == [0.0, 0.0, 1.0]
+    assert flat[0].middle == pytest.approx([0.0, 0.0, 0.0])
+    assert slope[0].normal == pytest.approx([0.0, -np.sin(0.4), np.cos(0.4)])
+    assert np.isinf(plane[0].half).all()
+    assert faces_of({1: TABLE}, np.zeros(3)) == []
