@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
@@ -152,7 +153,7 @@ def main() -> None:
                 clips = ClipSet(arguments.data, family, split, arguments.role)
                 start = time.monotonic()
                 seeds = arguments.seeds if name in runs or name.startswith("paired") else 1
-                share = [round(n * told.share) for n in (arguments.clips + 1, arguments.headline + 1)]
+                share = [math.ceil(n * told.share) for n in (arguments.clips, arguments.headline)]
                 document = evaluate(row, clips, readout, share[0], seeds, share[1])
                 document |= {
                     "row": name,

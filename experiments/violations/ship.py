@@ -27,7 +27,8 @@ def metrics(table: Table) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name in (FLOOR, RASTER, PAIRED, PLAIN):
         for cell, figures in table.get(name, {}).items():
-            row = {key: round(float(np.nanmean(figures[key])), 4) for key in FIGURES}
+            known = [key for key in FIGURES if np.isfinite(figures[key]).any()]
+            row = {key: round(float(np.nanmean(figures[key])), 4) for key in known}
             row["recall"] = round(float(figures["met"].sum() / figures["due"].sum()), 4)
             shown.setdefault(f"{name}, by the tracker", {})[cell] = row
     rng = np.random.default_rng(0)
