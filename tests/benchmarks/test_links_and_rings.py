@@ -244,3 +244,16 @@ def test_what_cannot_be_placed_is_said_with_its_reason(walkers):
     assert "without a scene" in world_of(scene, PIXELS, PIXELS, linked=True, deep=True).unplaced(False)[0]
     report = ws.score(walkers.video, scene=walkers)
     assert any("links of one object" in note for note in report.notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["robot_push", "newtons_cradle", "pendulum", "crossing_quadrupeds"])
+def test_lawful_jointed_bodies_read_less_overlap_than_a_millimetre_with_depth(family):
+    played = fresh(family, 505, PIXELS, "val")
+    report = ws.score(played.video, masks=played.ids, scene=played, depth=played.depth)
+    figure = report.figures["penetration"]
+    assert figure.measurable > 0.3
+    # Engines leave .1 to .4 mm under what rests.
+    assert figure.value < 1e-3
+    assert report.figures["pass_through"].value == 0
+    assert report.notes == ()
