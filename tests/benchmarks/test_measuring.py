@@ -181,3 +181,16 @@ def test_wilson_intervals_are_those_of_the_book():
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
     low, high = wilson(19, 20)
     assert (low, high) == pytest.approx((0.7639, 0.9911), abs=1e-4)
+
+
+def test_kinks_of_the_distance_cut_a_way_that_is_straight_across_the_sight():
+    rng = np.random.default_rng(3)
+    frames = np.arange(40)
+    error = np.where(frames < 20, 0.05, 0.01)
+    distance = np.where(frames < 25, 8 - 0.1 * frames, 5.5 - 0.13 * (frames - 25)) + error * rng.normal(size=40)
+    across = np.column_stack([0.01 * frames, np.zeros(40)]) + 0.05 * rng.normal(size=(40, 2))
+    known = np.ones(40, bool)
+    assert cut(across, known, 0.05).max() == 0
+    label = cut(across, known, 0.05, (distance, error))
+    assert label.max() == 1
+    assert abs(int(np.flatnonzero(np.diff(label))[0]) - 24) <= 2

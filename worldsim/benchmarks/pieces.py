@@ -13,7 +13,7 @@ _LONGEST = 60  # frames a piece; bounds the work on long videos
 _PRICE = 25.0  # of a piece, in squared standard errors: seven parameters at log(frames) each (Schwarz 1978)
 
 
-def cut(track: Floats, known: Flags, noise: float) -> Ints:
+def cut(track: Floats, known: Flags, noise: float, ahead: tuple[Floats, Floats] | None = None) -> Ints:
     """Cut a track where one parabola no longer explains it.
 
     The cheapest cut by dynamic programming over all places (Bellman 1961): squared residuals of a second-order
@@ -23,23 +23,17 @@ def cut(track: Floats, known: Flags, noise: float) -> Ints:
         track: (T, D); rows that are not known count for nothing.
         known: (T,) flags.
         noise: Standard error of a coordinate.
+        ahead: (T,) a further coordinate and its standard error in each frame.
 
     Returns:
         (T,) number of the piece that each frame belongs to, from 0 on.
     """
     frames = len(track)
     span = min(_LONGEST, frames)
-    values = np.where(known[:, None], track, 0.0) / noise
-    weights = known.astype(np.float64)
-    # Window j holds the `span` frames that end at j, the last one first; rows before the start have no weight.
-    place, inside, powers = _windows(frames, span)
-    weight = weights[place] * inside
-    base = values[_nearest_known(known)]
-    x = (values[place] - base[:, None]) * weight[..., None]
-    sums = np.cumsum(weight[..., None] * powers, 1)
-    right = np.cumsum(x[..., None, :] * powers[:, :3, None], 1)
-    fitted = _explained(np.moveaxis(sums, -1, 0), np.moveaxis(right, -2, 0))
-    cost = np.maximum(np.cumsum((x * x).sum(-1), 1) - fitted, 0.0) + _PRICE
+    cost = _residuals(track, np.where(known, 1 / noise, 0.0), known, span) + _PRICE
+    if ahead is not None:
+        place, error = ahead
+        cost += _residuals(place[:, None], np.where(known, 1 / np.maximum(error, 1e-12), 0.0), known, span)
     best, back = np.zeros(frames + 1), np.zeros(frames + 1, np.int64)
     for j in range(frames):
         reach = min(span, j + 1)
@@ -54,6 +48,28 @@ def cut(track: Floats, known: Flags, noise: float) -> Ints:
     for number, start in enumerate(reversed(starts)):
         label[start:] = number
     return label
+
+
+def _residuals(track: Floats, precision: Floats, known: Flags, span: int) -> Floats:
+    """(T, span) squared residuals of parabolas through the frames up to each, the last one alone first.
+
+    Args:
+        track: (T, D).
+        precision: (T,) one over the standard error of a coordinate, 0 where it is not known.
+        known: (T,) flags.
+        span: Most frames of a window.
+    """
+    # Window j holds the `span` frames that end at j, the last one first; rows before the start have no weight.
+    place, inside, powers = _windows(len(track), span)
+    values = np.where(known[:, None], track, 0.0)
+    base = values[_nearest_known(known)]
+    weight = np.square(precision)[place] * inside
+    x = values[place] - base[:, None]
+    pulled = x * weight[..., None]
+    sums = np.cumsum(weight[..., None] * powers, 1)
+    right = np.cumsum(pulled[..., None, :] * powers[:, :3, None], 1)
+    fitted = _explained(np.moveaxis(sums, -1, 0), np.moveaxis(right, -2, 0))
+    return np.asarray(np.maximum(np.cumsum((x * pulled).sum(-1), 1) - fitted, 0.0), np.float64)
 
 
 @functools.lru_cache(maxsize=8)

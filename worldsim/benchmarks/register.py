@@ -195,12 +195,21 @@ def _way(view: View, fit: BallFit, least: int = MIN_EDGES) -> _Way:
     flat = centre * camera.focal if planar else (centre @ camera.rotation.T)[:, :2] * scale[:, None]
     if sight.level is not None:
         measured &= _worst(spread) < MAX_SPREAD * sight.radius
-    pieces = cut(flat, measured, (0.2 if planar else 0.5) * EDGE_NOISE)
-    usable = measured
-    if not planar and not len(sight.at) and sight.level is None:
+    usable, apparent = measured, not planar and not len(sight.at) and sight.level is None
+    # What comes nearer shows its kinks in its size.
+    ahead = _ahead(centre, spread) if apparent else None
+    pieces = cut(flat, measured, (0.2 if planar else 0.5) * EDGE_NOISE, ahead)
+    if apparent:
         measured = measured & _plausible(np.linalg.norm(centre, axis=-1), measured)
         centre, spread = steady_depth(centre, spread, measured, pieces, flat)
     return _Way(fit, centre, spread, usable, measured, flat, pieces, np.zeros(len(centre), np.int64))
+
+
+def _ahead(centre: Floats, spread: Floats) -> tuple[Floats, Floats]:
+    """(T,) distances and (T,) their standard errors."""
+    distance = np.linalg.norm(centre, axis=-1)
+    sight = centre / np.maximum(distance, 1e-12)[:, None]
+    return distance, np.sqrt(np.einsum("ti,tij,tj->t", sight, spread, sight))
 
 
 def _hold(view: View, ways: list[_Way]) -> None:
