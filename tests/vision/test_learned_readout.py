@@ -128,6 +128,20 @@ def test_depth_follows_from_the_area_where_motion_is_free():
         readout(video, boxes, *told(world)[1:])
 
 
+def test_a_ball_that_vanishes_is_not_taken_for_a_far_one():
+    video, _, _, world = picture("hoop", [0], aim="side", framing="close")
+    readout = ready(LearnedReadoutConfig(in_plane=False))
+    with torch.no_grad():
+        readout.nothing.mul_(0).add_(1e3 * readout._features(torch.zeros(1, 6, 32, 32))[0, :, 16, 16])
+    reading = readout(torch.zeros_like(video), *told(world))
+    assert reading.trajectory.presence[:, :, 0].max() < 0.05
+    seen = dataclasses.replace(readout.observe(video, *told(world)), area=torch.tensor([[[1e-6]] * 4]))
+    small = dataclasses.replace(seen, area=torch.full((1, 4, 1), 3.0))
+    torch.testing.assert_close(
+        readout.place(seen, world.bodies, world.view), readout.place(small, world.bodies, world.view)
+    )
+
+
 def test_weights_survive_the_disk_and_untrained_ones_are_refused(tmp_path):
     video, _, _, world = picture("bouncing_balls", [0], num_balls=3)
     new = LearnedReadout(LearnedReadoutConfig(width=8, features=8))

@@ -26,6 +26,9 @@ from worldsim.vision.raster import View, rasterise
 from worldsim.vision.readout import Reading, assemble
 
 _CONFIG, _WEIGHTS = "readout.json", "readout.safetensors"
+# Square pixels below which a ball is taken for one that shows in part, not for one that is farther away still: without
+# that bound, one that vanishes would lie hundreds of metres away and count as whole there.
+_LEAST_AREA = 3.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class LearnedReadout(nn.Module):
             if bodies.kinds[k] != "sphere":
                 raise ValueError(f"bodies.kinds[{k}]: must be sphere where motion is free, got {bodies.kinds[k]}")
         radius = bodies.size[:, None, moving, 0].expand(seen.area.shape)
-        return sphere_position(seen.area.clamp_min(1e-3), seen.centre, radius, view)
+        return sphere_position(seen.area.clamp_min(_LEAST_AREA), seen.centre, radius, view)
 
     def _observe(self, video: Tensor, bodies: Bodies, plate: Tensor) -> Observation:
         batch, _, frames = video.shape[:3]
