@@ -30,13 +30,13 @@ def metrics(table: Table) -> dict[str, Any]:
             known = [key for key in FIGURES if np.isfinite(figures[key]).any()]
             row = {key: round(float(np.nanmean(figures[key])), 4) for key in known}
             row["recall"] = round(float(figures["met"].sum() / figures["due"].sum()), 4)
-            shown.setdefault(f"{name}, by the tracker", {})[cell] = row
+            shown[f"{name}, {cell}"] = row
     rng = np.random.default_rng(0)
     for cell in CELLS:
         needed = [table.get(name, {}).get(cell) for name in (PLAIN, PAIRED, FLOOR)]
         if None not in needed and formed(table[PLAIN][f"{cell.split()[0]} id"]):
             found = {key: ratio(*(figures[key] for figures in needed if figures), key, rng) for key in RATIOS}
-            shown.setdefault("plain over paired", {})[cell] = {key: str(value) for key, value in found.items()}
+            shown[f"plain over paired, {cell}"] = {key: str(value) for key, value in found.items()}
     return shown
 
 
@@ -61,8 +61,8 @@ def main() -> None:
         + (" --levers" if arguments.plain else ""),
         hardware=f"{platform.machine()}, two shared cores, no GPU",
         metrics=metrics(gather(load_pieces(arguments.pieces), READERS[0])),
-        notes="Overlaps in radii of the smaller ball; experiments/violations has the rest. 32 x 32 pixels of shaded "
-        "balls that move in one vertical plane, for study and demonstration alone.",
+        notes="Read by the tracker; overlaps in radii of the smaller ball; experiments/violations has the rest. 32 x "
+        "32 pixels of shaded balls that move in one vertical plane, for study and demonstration alone.",
     )
     print(export(arguments.run, arguments.out, card))
 
