@@ -23,7 +23,7 @@ from worldsim.models.pretrained import ModelCard, read_config
 from worldsim.models.prior_alone import prior_alone
 from worldsim.vision.learned_readout import LearnedReadout
 
-FAMILIES = ("collision", "parabola", "bouncing_balls")
+FAMILIES = ("collision", "bouncing_balls", "hoop")
 
 
 @dataclass(frozen=True)
