@@ -84,7 +84,8 @@ def test_a_run_on_latents_takes_its_tokenizer_along(capsys, rollouts, tmp_path):
     assert code == 0, err
     model = WorldModel.from_pretrained(tmp_path / "passed-on")
     for name, value in tokenizer.state_dict().items():
-        torch.testing.assert_close(model.tokenizer.state_dict()[name], value)
+        # What is passed on is in half precision.
+        torch.testing.assert_close(model.tokenizer.state_dict()[name], value, rtol=2**-11, atol=2**-24)
 
 
 def test_the_plain_twin_and_fine_tuning_on_videos(capsys, rollouts, tmp_path, toy_video):

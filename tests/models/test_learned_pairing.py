@@ -47,5 +47,7 @@ def test_the_readout_stays_as_it_was_and_passes_gradients_on(clip):
 
 
 def test_other_readouts_are_refused():
-    with pytest.raises(ValueError, match=r"world_model\.readout: must be one of colour, learned, got 'guess'"):
+    with pytest.raises(
+        ValueError, match=r"world_model\.readout: must be one of colour, learned, learned_space, got 'guess'"
+    ):
         dataclasses.replace(CONFIG, readout="guess")
