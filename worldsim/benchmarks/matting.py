@@ -4,11 +4,13 @@ Compression stores colour at half the resolution of brightness (4:2:0), so that 
 pixels and any threshold on colour makes masks too large. A pixel of the rim is a mixture a F + (1 - a) B of the
 object's own colour F and what lies behind, B (Porter and Duff 1984); it is the object's where a > 1/2: where it is
 nearer to F than to B. F is the colour of the nearest pixel well inside, darkened at will as far as the inside itself
-tells that the object is shaded: a small ball is much darker at its rim than a few pixels from it.
+tells that the object is shaded: a small ball is much darker at its rim than a few pixels from it. It may fall as far as
+a ball's rim does only where the picture is exact: in others a mixture with what lies behind looks like a dark rim.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,15 @@ from worldsim.benchmarks.track import Flags, Floats, UInt8
 
 _DEPTH = 2  # pixels from the rim at which a colour counts as the object's own
 _REACH = 2.5  # pixels beyond the first guess's inside plus _DEPTH that may belong to the object
+_DARKEST = 0.35  # of its brightness: what ambient light leaves of an object at its rim
+_FULL = 240.0  # luma from which on a colour is too bright to tell of shading
 _CROSS = ndimage.generate_binary_structure(2, 1)
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 # Luma keeps its resolution and most of its accuracy in compression.
 _WEIGHT = np.array([2.0, 1.0, 1.0])
 
 
-def settle_edges(frame: UInt8, ids: UInt8, picture: UInt8, behind: UInt8) -> UInt8:
+def settle_edges(frame: UInt8, ids: UInt8, picture: UInt8, behind: UInt8, exact: bool = False) -> UInt8:
     """Move the edges of masks to where the picture has them.
 
     Args:
@@ -33,6 +37,7 @@ def settle_edges(frame: UInt8, ids: UInt8, picture: UInt8, behind: UInt8) -> UIn
         ids: (H, W) a first guess, whose objects are found but whose edges are off by up to two pixels.
         picture: (H, W, 3) what is seen where no object is.
         behind: (H, W) its ids.
+        exact: Whether each pixel shows one thing alone, neither blurred nor compressed.
 
     Returns:
         (H, W) ids.
@@ -51,7 +56,10 @@ def settle_edges(frame: UInt8, ids: UInt8, picture: UInt8, behind: UInt8) -> UIn
         distance, (y, x) = ndimage.distance_transform_edt(~inside, return_indices=True)
         rim = (distance <= depth + _REACH) & ~inside
         near, seen, back = frame[window], nearest[window], behind[window]
-        own = _apart(near[rim], near[y[rim], x[rim]], _darkest(near[inside]))
+        low, high = np.quantile(near[inside] @ _LUMA, (0.05, 0.95))
+        radius = float(np.sqrt(mask.sum() / np.pi))
+        darkest = _at_rim(low, high, depth, radius) if exact else (low / max(high, 1.0)) ** 2
+        own = _apart(near[rim], near[y[rim], x[rim]], darkest)
         other = _apart(near[rim], picture[window][rim])
         best = np.minimum(seen[rim], other)
         was = result[window]
@@ -72,11 +80,19 @@ def _inside(mask: Flags) -> tuple[int, Flags]:
     return 0, mask
 
 
-def _darkest(colours: UInt8) -> float:
-    """The share of its brightness to which an object may fall towards its rim: as far again as it falls inside."""
-    luma = colours @ _LUMA
-    low, high = np.quantile(luma, (0.05, 0.95))
-    return float((low / max(high, 1.0)) ** 2)
+def _at_rim(low: float, high: float, depth: int, radius: float) -> float:
+    """The share of its brightness to which an object falls at its rim, if it falls as on a ball lit from the front.
+
+    Args:
+        low: Luma at the rim of its inside.
+        high: In its middle.
+        depth: Pixels between both rims.
+        radius: Of a disc of the object's area, pixels.
+    """
+    if low >= _FULL:
+        return _DARKEST
+    steep = 1 - math.sqrt(1 - max(1 - (depth + 0.5) / radius, 0.0) ** 2)  # of a ball's fall, what its inside shows
+    return max(_DARKEST, 1 - (1 - low / max(high, 1.0)) / max(steep, 1e-3))
 
 
 def _apart(first: UInt8, second: UInt8, darkest: float = 1.0) -> Floats:

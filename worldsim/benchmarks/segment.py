@@ -17,6 +17,8 @@ from worldsim.benchmarks.world import World
 
 _NEW = 254  # most objects that ids can hold
 _MIN_PART = 4  # pixels
+_EXACT = 2  # grey levels by which an exact picture may differ from its backdrop
+_SHOWN = 0.98  # share of the pixels asked that must be exact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ class ColourTracker:
                 kind[ahead] = _kind(frame[ahead], backdrop.picture[ahead], kinds)
                 for index in range(len(kinds)):
                     book.assign(time, index, kind == index, out)
-                out[:] = settle_edges(frame, out, backdrop.picture, backdrop.ids)
+                out[:] = settle_edges(frame, out, backdrop.picture, backdrop.ids, behind.shown(frame, ahead))
                 time += 1
             yield ids
 
@@ -125,6 +127,14 @@ class _Behind:
         parts = luma_chroma(frame[self.edges])
         ahead[self.edges] &= ((parts < self.low) | (parts > self.high)).any(-1)
         return ahead
+
+    def shown(self, frame: UInt8, ahead: NDArray[np.bool_]) -> bool:
+        """Whether the backdrop is seen exactly, beside what is ahead and at its own edges, which blur moves first."""
+        full = np.ones((3, 3), bool)
+        around = ndimage.binary_dilation(ahead, full, 2)
+        asked = (self.edges | ndimage.binary_dilation(around, full, 4)) & ~around
+        like = np.abs(frame[asked].astype(np.int16) - self.picture[asked]).max(-1) <= _EXACT
+        return bool(like.mean() > _SHOWN) if len(like) else False
 
 
 class _Book:
