@@ -12,7 +12,7 @@ import worldsim as ws
 from worldsim.benchmarks._self_test import thresholds
 from worldsim.benchmarks.ground_truth import backdrop_of
 from worldsim.benchmarks.matting import settle_edges
-from worldsim.benchmarks.segment import _Behind, tracker_for
+from worldsim.benchmarks.segment import Backdrop, ColourTracker, _Behind, tracker_for
 from worldsim.benchmarks.track import measure_tracks
 from worldsim.benchmarks.trials import excess, fresh
 from worldsim.benchmarks.video_input import open_video
@@ -95,6 +95,16 @@ def test_rims_are_read_in_full_only_where_the_picture_is_exact(tmp_path):
     read = open_video(tmp_path / "v.mp4", FPS).whole()
     assert all(behind.shown(frame, behind.covered(frame)) for frame in rollout.video)
     assert not any(behind.shown(frame, behind.covered(frame)) for frame in read)
+
+
+def test_an_object_that_another_one_parts_is_whole_where_the_picture_is_exact():
+    y, x = np.mgrid[:48, :48]
+    disc, bar = (x - 24) ** 2 + (y - 23) ** 2 < 144, (np.abs(x - 26) < 5) & (np.abs(y - 23) < 20)
+    ids = np.where(bar, 2, disc).astype(np.uint8)
+    colours = np.array([[120, 125, 130], [220, 40, 30], [30, 60, 210]], np.uint8)
+    backdrop = Backdrop(np.broadcast_to(colours[0], (48, 48, 3)), np.zeros((48, 48), np.uint8))
+    tracker = ColourTracker(colours=tuple(map(tuple, colours[1:] / 255)), labels=(1, 2), backdrop=backdrop)
+    assert np.array_equal(tracker(colours[ids][None])[0], ids)
 
 
 def test_shadows_are_no_objects():

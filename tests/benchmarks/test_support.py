@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.benchmarks.support import faces_of
+from worldsim.benchmarks.support import _lies, faces_of
 from worldsim.benchmarks.track import measure_tracks, outline
 from worldsim.benchmarks.trials import judged
 from worldsim.benchmarks.world import read_motion, world_of
@@ -106,3 +106,31 @@ def test_faces_that_look_up_carry():
     assert slope[0].normal == pytest.approx([0.0, -np.sin(0.4), np.cos(0.4)])
     assert np.isinf(plane[0].half).all()
     assert faces_of({1: TABLE}, np.zeros(3)) == []
+
+
+def test_a_ball_that_another_one_covers_in_part_is_still_placed():
+    back = way((-0.5, 0.25, RADIUS), (0.6, 0.0, 0.0))
+    # It passes behind one that stands still.
+    front = np.broadcast_to(back[18] + np.array([0.0, -2.2 * RADIUS, 0.9 * RADIUS]), back.shape)
+    passing = filmed(back, front, law=Law(gravity=(0.0, 0.0, 0.0)))
+    area = (passing.ids == 1).sum((1, 2))
+    assert 0.2 < area[18] / area.max() < 0.8
+    # What is left of it looks small; taken for far away, what lies behind it would count as in front.
+    assert read(passing).registrations[0].error.max() < RADIUS
+
+
+def test_a_way_that_bends_unlike_any_flight_is_told_in_three_frames():
+    face = faces_of({1: TABLE}, np.array([0.0, 0.0, -9.81]))[0]
+    face = replace(face, middle=face.middle - np.array(CAMERA.position))
+    at, placed = np.arange(3), np.zeros(3, bool)
+    spread = np.tile((0.06 * RADIUS) ** 2 * np.eye(3), (3, 1, 1))
+    ahead = face.middle / np.linalg.norm(face.middle)
+    fall = -9.81 * (face.normal - ahead / (ahead @ face.normal))
+
+    def lies(share):
+        bend = share * np.outer((at - 1.0) ** 2 / 2 / 24**2, fall)
+        return _lies(
+            face, face.middle + bend, spread, (np.zeros(3), np.ones(3)), at, placed, np.array([0, 0, -9.81]), 1 / 24
+        )
+
+    assert [lies(share) for share in (-3.0, 0.0, 1.0, 6.0)] == [True, None, None, True]

@@ -262,7 +262,7 @@ def _sight(view: View, body: int, radius: float) -> Sight:
     seen = tracks.area[:, column] > 0
     middle = np.where(seen[:, None], tracks.centroid[:, column], 0.0)
     apparent = np.sqrt(np.maximum(tracks.area[:, column], 1.0) / np.pi)
-    distance = camera.focal * radius / apparent
+    distance = _behind_others(view, body, camera.focal * radius / apparent)
     if camera.kind == "orthographic":
         distance = np.full(frames, np.inf)
     use, free = own_edges(view, body, radius, distance)
@@ -279,6 +279,21 @@ def _sight(view: View, body: int, radius: float) -> Sight:
         centre = _mean(surface, at, frames, centre) + radius * camera.rotation[2]
     trust = OUTLINE_WEIGHT if len(at) else 1.0
     return Sight(body, radius, points, frame, surface, at, trust, middle, guess, distance, centre, free)
+
+
+def _behind_others(view: View, body: int, distance: Floats) -> Floats:
+    """(T,) distances by the apparent size: where a moving body is beside it, no more than frames around tell.
+
+    What is hidden looks small and far away, and all that lies behind it as if it were in front.
+    """
+    tracks, column = view.tracks, body - 1
+    moving = np.array([number for number in range(1, tracks.num_objects + 1) if number not in view.statics], int)
+    beside = (tracks.neighbour[:, column, moving] > 0).any(-1)
+    known = np.flatnonzero((tracks.area[:, column] > 0) & ~beside)
+    if not len(known):
+        return distance
+    around = np.interp(np.arange(len(distance)), known, distance[known])
+    return np.where(beside, np.minimum(distance, around), distance)
 
 
 def _registration(view: View, way: _Way) -> Registration:

@@ -17,6 +17,7 @@ from worldsim.benchmarks.world import World
 
 _NEW = 254  # most objects that ids can hold
 _MIN_PART = 4  # pixels
+_PARTED = 2.5  # radii of a disc as large as the largest part, within which the others lie
 _EXACT = 2  # grey levels by which an exact picture may differ from its backdrop
 _SHOWN = 0.98  # share of the pixels asked that must be exact
 
@@ -76,7 +77,10 @@ class ColourTracker:
                 kind[ahead] = _kind(frame[ahead], backdrop.picture[ahead], kinds)
                 for index in range(len(kinds)):
                     book.assign(time, index, kind == index, out)
-                out[:] = settle_edges(frame, out, backdrop.picture, backdrop.ids, behind.shown(frame, ahead))
+                exact = behind.shown(frame, ahead)
+                out[:] = settle_edges(frame, out, backdrop.picture, backdrop.ids, exact)
+                if exact:
+                    book.complete(time, np.where(out == backdrop.ids, kind, -1), out)
                 time += 1
             yield ids
 
@@ -170,6 +174,21 @@ class _Book:
                     continue
             out[parts == i + 1] = own
             self._note(t, own, centres[row], float(sizes[i]))
+
+    def complete(self, t: int, left: NDArray[np.int64], out: UInt8) -> None:
+        """Give what is left (H, W) of the classes of one known object each to it, near where it is seen.
+
+        What stands before an object may part it. Such parts are told from rims only where colours are never mixed.
+        """
+        y, x = np.nonzero(left >= 0)
+        kind = left[y, x]
+        for index in np.unique(kind).tolist():
+            own = self.members[index]
+            last, place, _, size = self.place.get(own[0], (-1, np.zeros(2), np.zeros(2), 0.0))
+            if self.fixed and len(own) == 1 and last == t:
+                away = np.hypot(y - place[0], x - place[1])
+                chosen = (kind == index) & (away < _PARTED * np.sqrt(size / np.pi))
+                out[y[chosen], x[chosen]] = own[0]
 
     def _new(self, kind: int) -> int | None:
         used = sum(map(len, self.members))

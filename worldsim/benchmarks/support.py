@@ -171,9 +171,9 @@ def _lies(
     bend, told = np.linalg.pinv(columns) @ ((place @ fall) / noise), np.linalg.inv(columns.T @ columns)[2, 2]
     size = float(fall @ fall)
     share, doubt = (float(bend[2]) - float(slide @ fall)) / size, float(np.sqrt(told)) / size
-    if _TOLD * doubt > 1.0:
-        return None
     low, high = _FLIGHT
+    if _TOLD * doubt > max(1.0, low - share, share - high):
+        return None
     seen = at[placed[at]]
     if not low < share < high or not len(seen):
         return not low < share < high
