@@ -7,7 +7,7 @@ from worldsim.models.conditioning import SETUP_FEATURES, Conditioning, setup_tok
 from worldsim.models.config import PRESETS, DiTConfig, preset
 from worldsim.models.dit import VideoDiT
 from worldsim.models.layers import rotary_angles, rotate
-from worldsim.models.patches import shrink
+from worldsim.models.patches import last_known, shrink
 from worldsim.scene import Body, Plane, Scene, Sphere, State, planar_camera
 
 
@@ -70,7 +70,7 @@ def test_each_frame_has_its_own_time():
 
 def test_rotary_scores_hang_on_distance_only():
     angles = rotary_angles((4, 4, 4), 24, torch.device("cpu"), torch.float64)
-    phases = torch.polar(torch.ones_like(angles), angles)
+    phases = torch.stack([angles.cos(), angles.sin()], -1)
     q, k = torch.randn(2, 24, dtype=torch.float64)
 
     def score(i, j):
@@ -157,9 +157,23 @@ def test_the_estimate_starts_near_the_hint_and_small_corrections_vanish():
 def test_the_turn_that_is_compiled_is_the_one_that_is_not():
     torch.manual_seed(0)
     x = torch.randn(2, 7, 3, 12, requires_grad=True)
-    phases = torch.polar(torch.ones(7, 6), torch.randn(7, 6))
+    angles = torch.randn(7, 6)
+    phases = torch.stack([angles.cos(), angles.sin()], -1)
     traced = torch.compile(lambda x: rotate(x, phases), backend="eager", fullgraph=True)
     results = [turn(x) for turn in (lambda x: rotate(x, phases), traced)]
     gradients = [torch.autograd.grad(result.square().sum() + result[..., 3].sum(), x)[0] for result in results]
     torch.testing.assert_close(*results)
     torch.testing.assert_close(*gradients)
+
+
+def test_what_is_painted_starts_from_the_last_known_frame():
+    video, t = torch.randn(3, 3, 6, 8, 8), torch.full((3, 3), 0.7)
+    t[0, :2], t[1, :1] = 0.0, 0.1
+    found = last_known(video, t)
+    assert torch.equal(found[0], video[0, :, 3:4])
+    assert torch.equal(found[1], video[1, :, 1:2])
+    assert not found[2].any()
+    model = VideoDiT(DiTConfig(width=48, depth=1, heads=4))
+    for module in (model.head.last, model.head.gate):
+        torch.nn.init.zeros_(module.weight)
+    torch.testing.assert_close(model(video, t), found.expand_as(video))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import DiTConfig
 from worldsim.models.layers import Block, modulate, rotary_angles, time_features
-from worldsim.models.patches import PatchEmbed, PatchHead, shrink
+from worldsim.models.patches import PatchEmbed, PatchHead, last_known, shrink
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class VideoDiT(nn.Module):
         # painting from nothing where a hint looks unlike those trained on, such as a body of unseen size.
         self.head = PatchHead(config.channels, config.patch, width, config.stem, pictures=1 + self.corrects)
         if self.corrects:
-            self.threshold = nn.Parameter(torch.full((config.channels, 1, 1, 1), 0.1))
+            self.threshold = nn.Parameter(torch.full((config.channels, 1, 1, 1), 0.5))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -71,7 +71,7 @@ class VideoDiT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         # Gates start at zero, the last layer near it: each block begins as the identity, the estimate as the hint, or
-        # grey without it. Not quite zero, since the shrinking has no slope there.
+        # the last known frame without it. Not quite zero, since the shrinking has no slope there.
         for weight in (self.to_modulation[-1].weight, self.head_modulation.weight, self.head.gate.weight):
             nn.init.zeros_(weight)  # type: ignore[arg-type]
         with torch.no_grad():
@@ -127,7 +127,7 @@ class VideoDiT(nn.Module):
         modulation = rearrange(self.to_modulation(time), "b t (k d) -> k b t 1 d", k=6)
         context_modulation = rearrange(self.to_modulation(still), "b 1 (k d) -> k b 1 d", k=6)
         angles = rotary_angles(grid, self.config.width // self.config.heads, z.device, torch.float32)
-        phases = torch.polar(torch.ones_like(angles), angles)
+        phases = torch.stack([angles.cos(), angles.sin()], -1)
         x = rearrange(x, "b (t s) d -> b t s d", t=grid[0])
         features, context_features = x, context
         for i, block in enumerate(self.blocks):
@@ -135,21 +135,27 @@ class VideoDiT(nn.Module):
             if i == self.config.state_head_layer or (i == len(self.blocks) - 1 and self.config.state_head_layer < 0):
                 features, context_features = x, context
         scale, shift = rearrange(self.head_modulation(time), "b t (k d) -> k b t 1 d", k=2)
-        video = self._estimate(modulate(x, scale, shift).flatten(1, 2), grid, z, hint, given)
+        video = self._estimate(modulate(x, scale, shift).flatten(1, 2), grid, z, t, hint, given)
         features = rearrange(features, "b t (h w) d -> b t h w d", h=grid[1])
         return DiTOutput(video, features, context_features)
 
     def _estimate(
-        self, tokens: Tensor, grid: tuple[int, int, int], z: Tensor, hint: Tensor | None, given: Tensor | None
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int, int],
+        z: Tensor,
+        t: Tensor,
+        hint: Tensor | None,
+        given: Tensor | None,
     ) -> Tensor:
-        """The clean video: painted where no hint is given, else the hint with corrections.
+        """The clean video: the last known frame, repainted, where no hint is given, else the hint with corrections.
 
         The noisy video has a way around the tokens only where it is painted from: a gate that let it correct the hint
         opens at bodies of unseen size, and noise stays in the picture.
         """
         pictures, gate = self.head(tokens, grid)
         pictures = pictures.unbind(0)
-        painted = torch.addcmul(pictures[0], gate, z)
+        painted = last_known(z, t) + torch.addcmul(pictures[0], gate, z)
         if given is None or hint is None or not self.corrects:
             return painted
         corrected = hint + shrink(pictures[1], self.threshold)
@@ -167,7 +173,8 @@ class VideoDiT(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         batch, frames, cells, _ = x.shape
         extra = context.shape[1]
-        ahead = torch.ones_like(phases[:1]).expand(extra, -1)  # context tokens have no place
+        # Context tokens have no place.
+        ahead = phases.new_tensor([1.0, 0.0]).expand(extra, phases.shape[1], 2)
         if self.config.attention == "full":
             updated: tuple[Tensor, Tensor] = block(
                 x, context, modulation, context_modulation, torch.cat([ahead, phases])

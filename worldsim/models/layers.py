@@ -64,16 +64,18 @@ def rotary_angles(grid: tuple[int, int, int], head_width: int, device: torch.dev
 
 
 def rotate(x: Tensor, phases: Tensor) -> Tensor:
-    """Turn the pairs (x_2i, x_2i+1) of (..., L, H, E) by (L, E / 2) unit complex numbers: one product, not six.
+    """Turn the pairs (x_2i, x_2i+1) of (..., L, H, E) by (L, E / 2, 2) cosines and sines.
 
-    torch.compile makes no code for complex numbers, but melts the six products into one pass.
+    One complex product takes a third of the time of six real ones; torch.compile makes no code for complex numbers,
+    but melts the six products into one pass.
     """
+    pairs = x.to(phases.dtype).unflatten(-1, (-1, 2))
     if torch.compiler.is_compiling():
-        a, b = x.to(phases.real.dtype).unflatten(-1, (-1, 2)).unbind(-1)
-        cosine, sine = torch.view_as_real(phases)[:, None].unbind(-1)
+        a, b = pairs.unbind(-1)
+        cosine, sine = phases[:, None].unbind(-1)
         return torch.stack([a * cosine - b * sine, a * sine + b * cosine], -1).flatten(-2).to(x.dtype)
-    pairs = torch.view_as_complex(x.to(phases.real.dtype).unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * phases[:, None]).flatten(-2).to(x.dtype)
+    turned = torch.view_as_complex(pairs) * torch.view_as_complex(phases)[:, None]
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -92,14 +94,14 @@ class Attention(nn.Module):
         self.scale = nn.Parameter(torch.ones(head))
 
     def forward(self, x: Tensor, phases: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D), positions as (L, E / 2) phases."""
+        """(B, L, D) to (B, L, D), positions as (L, E / 2, 2) cosines and sines."""
         batch, length, width = x.shape
         qk = self.qk(x).view(batch, length, self.heads + 1, -1)
-        qk = rotate(functional.layer_norm(qk, qk.shape[-1:], self.scale, eps=1e-6), phases).transpose(1, 2)
-        q, k = qk.split([self.heads, 1], dim=1)
-        k, v = k.expand_as(q), self.v(x)[:, None].expand_as(q)
-        mixed = functional.scaled_dot_product_attention(q, k, v)
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+        qk = rotate(functional.layer_norm(qk, qk.shape[-1:], self.scale, eps=1e-6), phases)
+        # Heads share key and value, so that their queries may stand in one long row: larger products, no copies.
+        q = qk[:, :, :-1].reshape(batch, 1, length * self.heads, -1)
+        mixed = functional.scaled_dot_product_attention(q, qk[:, None, :, -1], self.v(x)[:, None])
+        out: Tensor = self.out(mixed.reshape(batch, length, width))
         return out
 
 
@@ -125,7 +127,7 @@ class Block(nn.Module):
             context: (B, S, D) tokens of Setup and text; S may be 0.
             modulation: (6, B, T', 1, D), or broadcastable to it, for the video.
             context_modulation: (6, B, 1, D) for the context.
-            phases: (S + T' S', E / 2), the context's first.
+            phases: (S + T' S', E / 2, 2) cosines and sines, the context's first.
 
         Returns:
             x and context.

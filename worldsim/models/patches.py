@@ -79,6 +79,23 @@ class PatchHead(nn.Module):
         return pictures, gate
 
 
+def last_known(video: Tensor, t: Tensor) -> Tensor:
+    """The newest frame that has less noise than the last one has: what stands still need not be painted anew.
+
+    Args:
+        video: (B, C, T, H, W), noisy but for its context.
+        t: (B, T') noise times of its tubelets.
+
+    Returns:
+        (B, C, 1, H, W); zero, a middle grey, for a video without context.
+    """
+    number = torch.arange(1, t.shape[1] + 1, device=t.device)
+    known = ((t < t[:, -1:]) * number).amax(1)
+    frame = (known * (video.shape[2] // t.shape[1]) - 1).clamp_min(0)[:, None, None, None, None]
+    newest = video.gather(2, frame.expand(-1, video.shape[1], 1, *video.shape[3:]))
+    return newest * (known > 0)[:, None, None, None, None]
+
+
 def shrink(correction: Tensor, threshold: Tensor) -> Tensor:
     """Let corrections far above the threshold pass and those far below vanish (Gao 1998's garrote, made smooth).
 
