@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldsim.benchmarks.register import View, _on_face, _sight
 from worldsim.benchmarks.support import _lies, faces_of
 from worldsim.benchmarks.track import measure_tracks, outline
 from worldsim.benchmarks.trials import judged
@@ -20,19 +21,20 @@ TABLE = Body("table", Box((0.8, 0.8, 0.05)), State((0.0, 0.0, -0.05)), static=Tr
 FRAMES = 37
 
 
-def filmed(*ways, law=None):
-    """Balls on given ways (T, 3) over the table, drawn by MuJoCo."""
+def filmed(*ways, law=None, beside=()):
+    """Balls on given ways (T, 3) over the table, and static bodies beside it, drawn by MuJoCo."""
     colours = ((0.9, 0.2, 0.2), (0.9, 0.8, 0.2))
     balls = [
         Body(f"ball {i}", Sphere(RADIUS), State(tuple(map(float, way[0]))), colour=colour)
         for i, (way, colour) in enumerate(zip(ways, colours, strict=False))
     ]
-    scene = Scene((*balls, TABLE), law or Law(), CAMERA, duration=(FRAMES - 1) / 24, fps=24.0)
+    still = (TABLE, *beside)
+    scene = Scene((*balls, *still), law or Law(), CAMERA, duration=(FRAMES - 1) / 24, fps=24.0)
     engine = get_engine("mujoco")
-    position = np.stack([*ways, np.broadcast_to(TABLE.state.position, (FRAMES, 3))], 1)
+    position = np.stack([*ways, *(np.broadcast_to(body.state.position, (FRAMES, 3)) for body in still)], 1)
     motion = Trajectory.from_positions(torch.tensor(position.copy()), 1 / 24)
     frames = engine.render(scene, motion)
-    rollout = engine.simulate(replace(scene, bodies=(*balls[:1], TABLE)), render=False)
+    rollout = engine.simulate(replace(scene, bodies=(*balls[:1], *still)), render=False)
     return replace(rollout, scene=scene, trajectory=motion, video=frames.video, ids=frames.ids, depth=frames.depth)
 
 
@@ -117,6 +119,23 @@ def test_a_ball_that_another_one_covers_in_part_is_still_placed():
     assert 0.2 < area[18] / area.max() < 0.8
     # What is left of it looks small; taken for far away, what lies behind it would count as in front.
     assert read(passing).registrations[0].error.max() < RADIUS
+
+
+def test_the_rail_before_a_ball_is_no_outline_of_it():
+    """Else what it hides would make the ball look smaller and farther away than the table lets it be."""
+    rail = Body("rail", Box((0.8, 0.05, 0.65 * RADIUS)), State((0.0, -0.4, 0.65 * RADIUS)), static=True)
+    rolling = filmed(way((-0.4, -0.35 + 1.02 * RADIUS, RADIUS), (0.5, 0.0, 0.0)), beside=(rail,))
+    world = world_of(rolling.scene, 128, 128)
+    edges = outline(rolling.ids)
+    tracks = measure_tracks(rolling.ids, len(world.bodies), edges)
+    statics = {k: world.bodies[k - 1] for k in world.behind}
+    view = View(tracks, edges, world.camera, False, statics, None, np.array([0.0, 0.0, -9.81]), 1 / 24)
+    face = faces_of({2: TABLE}, view.gravity)[0]
+    sight = _on_face(view, _sight(view, 1, RADIUS), replace(face, middle=face.middle - np.array(CAMERA.position)))
+    assert (tracks.neighbour[:, 0, 3] > 3).all()
+    assert not sight.free.any()
+    assert np.array_equal(np.bincount(sight.frame), tracks.neighbour[:, 0, 2])
+    assert (read(rolling).registrations[0].carried == 2).all()
 
 
 def test_a_way_that_bends_unlike_any_flight_is_told_in_three_frames():

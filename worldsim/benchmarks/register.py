@@ -26,6 +26,7 @@ from worldsim.scene import Body, Camera
 _TOGETHER = 1 << 18  # edges up to which all balls are fitted at once, so that memory stays bounded
 MIN_EDGES = 8
 _HELD_EDGES = 5  # of a ball whose distance is known
+_FRONT = 0.5  # of the radius by which what covers such a ball is nearer: a rail's edge is, the table never
 OUTLINE_WEIGHT = 0.03  # of an edge against a pixel of depth, which is good to a hundredth of a pixel's width
 MAX_SPREAD = 0.35  # of the radius: standard error of the centre above which a frame counts as not measured
 
@@ -225,12 +226,14 @@ def _hold(view: View, ways: list[_Way]) -> None:
             if (likely(face, way.centre, way.spread, way.fit.sight.radius) & way.measured).sum() >= MIN_EDGES
         ]
         sights = [_on_face(view, way.fit.sight, face) for way in chosen]
-        for way, fit in zip(chosen, _fit(view, sights), strict=True):
+        # What is in front of a ball can be told once it is known where it would lie, for its apparent size as well.
+        alone = [_way(view, fit) for fit in _fit(view, [replace(sight, level=None) for sight in sights])]
+        for way, fit, other in zip(chosen, _fit(view, sights), alone, strict=True):
             own = _way(view, fit, _HELD_EDGES)
-            radius, free = fit.sight.radius, (way.centre, way.spread)
+            radius, free = fit.sight.radius, (other.centre, other.spread)
             fits = own.centre, own.spread
             flags, hop = carried(
-                face, fits, own.measured, free, way.measured, own.pieces, radius, view.gravity, view.dt
+                face, fits, own.measured, free, other.measured, own.pieces, radius, view.gravity, view.dt
             )
             flags &= way.carried == 0
             # A hop moves a ball along its line of sight, as it is laid on the face.
@@ -249,7 +252,7 @@ def _on_face(view: View, sight: Sight, face: Face) -> Sight:
     radius = sight.radius
     centre = laid(face, sight.guess, radius)
     distance = np.linalg.norm(centre, axis=-1)
-    use, free = own_edges(view, sight.body, radius, distance)
+    use, free = own_edges(view, sight.body, _FRONT * radius, distance)
     points = rays(view.camera, view.edges.point[use])[1]
     level = face.normal, float(face.middle @ face.normal) + radius, SINK * radius
     frame = view.edges.frame[use]
