@@ -9,7 +9,7 @@ import torch
 from worldsim.benchmarks.register import View, _on_face, _sight
 from worldsim.benchmarks.support import _lies, faces_of
 from worldsim.benchmarks.track import measure_tracks, outline
-from worldsim.benchmarks.trials import judged
+from worldsim.benchmarks.trials import fresh, judged
 from worldsim.benchmarks.world import read_motion, world_of
 from worldsim.engines import get_engine
 from worldsim.physics.trajectory import Trajectory
@@ -153,3 +153,13 @@ def test_a_way_that_bends_unlike_any_flight_is_told_in_three_frames():
         )
 
     assert [lies(share) for share in (-3.0, 0.0, 1.0, 6.0)] == [True, None, None, True]
+
+
+def test_the_end_of_a_fall_is_not_carried():
+    rollout = fresh("incline", 13, 128, "test")
+    found = read(rollout).registrations[1]
+    floor = rollout.scene.index("floor")
+    above = rollout.trajectory.position[:, 1, 2].numpy() - rollout.scene.bodies[floor].state.position[2]
+    radius = rollout.scene.bodies[1].shape.extent
+    assert (found.carried == floor + 1).any()
+    assert above[found.carried == floor + 1].max() < 1.5 * radius

@@ -18,6 +18,7 @@ from worldsim.scene import Body, Box, Plane
 
 _UPRIGHT = 0.5  # cosine between a face's normal and the way up from which on it carries
 _AGREE = 3.0  # standard errors by which the apparent size may contradict
+_NEVER = 6.0  # standard errors by which it may in any single frame, as at the end of a fall
 _TOLD = 3.0  # standard errors of the way's bend that part a flight from what is carried
 _KNOWN = 0.035  # of the radius: error of the height under which nothing need be assumed
 SINK = 0.01  # of the radius: how far engines let resting bodies sink in
@@ -145,7 +146,9 @@ def _agrees(heights: tuple[Floats, Floats], at: Ints, radius: float) -> bool:
     if not len(at):
         return True
     height, error = heights[0][at], heights[1][at]
-    return bool(np.median(error) >= _KNOWN * radius and abs(np.median(height / error)) <= _AGREE)
+    off = np.abs(height / error)
+    agrees = abs(np.median(height / error)) <= _AGREE and off.max() <= _NEVER
+    return bool(np.median(error) >= _KNOWN * radius and agrees)
 
 
 def _lies(
