@@ -5,6 +5,7 @@ import pytest
 
 import worldsim as ws
 from worldsim.benchmarks import KINDS, NotApplicable, violate
+from worldsim.benchmarks.trials import broken_pair, fresh, twins_of
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +115,14 @@ def test_twins_that_cannot_be_made_say_why(collision, parabola):
     ):
         with pytest.raises(ValueError, match=message):
             violate(parabola, *arguments)
+
+
+def test_a_ball_that_is_led_through_another_one_meets_no_third():
+    rollout = fresh("billiards", 1, 64, "test")
+    twins = list(twins_of(rollout, "pass_through"))
+    assert len(twins) == 3
+    for twin in twins:
+        own = twin.scene.index(twin.info["twin"]["body"])
+        gap = (twin.trajectory.position[:, :7] - twin.trajectory.position[:, own, None]).norm(dim=-1)
+        entered = (gap < 1.9 * twin.scene.bodies[own].shape.extent).any(0)
+        assert entered.sum() == 2, broken_pair(twin)  # itself and its partner

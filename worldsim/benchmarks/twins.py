@@ -7,7 +7,7 @@ stretches the body's picture, since engines draw no ellipsoids.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -220,15 +220,17 @@ def _energy(position: Tensor, presence: Tensor, rollout: Rollout, k: int, streng
 
 def _overlap(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
     """For five frames the body stands in its nearest partner; over four more on both sides it comes and goes."""
-    t, other, offset = _approach(rollout, position, k, strength, room=3)
+    t, other, offset = next(_approaches(rollout, position, k, strength, room=3))
     away = (torch.arange(len(position), dtype=position.dtype) - t).abs()
     share = ((7 - away) / 5).clamp(0, 1)[:, None]
     position[:, k] += share * (position[:, other] + offset - position[:, k])
     return position, presence
 
 
-def _approach(rollout: Rollout, position: Tensor, k: int, strength: float, room: int) -> tuple[int, int, Tensor]:
-    """Frame and ball nearest to this one, and the offset at which the two overlap by the strength.
+def _approaches(
+    rollout: Rollout, position: Tensor, k: int, strength: float, room: int
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Frames and balls near this one, the nearest first, and offsets at which the two overlap by the strength.
 
     Both are in view for `room` frames on both sides.
     """
@@ -247,26 +249,43 @@ def _approach(rollout: Rollout, position: Tensor, k: int, strength: float, room:
     gap = torch.where(both, gap, torch.inf)
     gap[:, :onset], gap[:, -10:] = torch.inf, torch.inf
     need(bool(torch.isfinite(gap).any()), "no two balls are in view together")
-    which, t = divmod(int(gap.argmin()), gap.shape[1])
-    other = others[which]
-    radii = own.extent, scene.bodies[other].shape.extent
-    way = position[t, k] - position[t, other]
-    unit = way / way.norm().clamp_min(1e-9)
-    return t, other, unit * (sum(radii) - strength * min(radii))
+    for place in gap.flatten().argsort(stable=True)[: int(torch.isfinite(gap).sum())].tolist():
+        which, t = divmod(place, gap.shape[1])
+        other = others[which]
+        radii = own.extent, scene.bodies[other].shape.extent
+        way = position[t, k] - position[t, other]
+        unit = way / way.norm().clamp_min(1e-9)
+        yield t, other, unit * (sum(radii) - strength * min(radii))
 
 
 def _through(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
     """The body flies straight through its nearest partner, from the side it comes from to the far side and back."""
-    t, other, offset = _approach(rollout, position, k, 0.0, room=6)
-    away = torch.arange(len(position), dtype=position.dtype) - t
-    half = min(t - 2, len(position) - 3 - t, 10)
-    need(half >= 5, "there is no room before or after the meeting")
-    # In `half` frames on both sides it comes to touch, crosses in the middle third, and goes back to where it belongs.
-    cross = (away / (half / 3)).clamp(-1, 1)
-    share = ((half - away.abs()) / (half / 2)).clamp(0, 1)[:, None]
-    line = position[:, other] - 1.3 * cross[:, None] * offset
-    position[:, k] += share * (line - position[:, k])
-    return position, presence
+    for t, other, offset in _approaches(rollout, position, k, 0.0, room=6):
+        away = torch.arange(len(position), dtype=position.dtype) - t
+        half = min(t - 2, len(position) - 3 - t, 10)
+        if half < 5:
+            continue
+        # In `half` frames on both sides it comes to touch, crosses in the middle third, and goes back to where it is.
+        cross = (away / (half / 3)).clamp(-1, 1)
+        share = ((half - away.abs()) / (half / 2)).clamp(0, 1)[:, None]
+        line = position[:, other] - 1.3 * cross[:, None] * offset
+        moved = position.clone()
+        moved[:, k] += share * (line - moved[:, k])
+        # Under a third one it would be hidden where it parts.
+        if not _runs_into(moved, rollout, k, other):
+            return moved, presence
+    raise NotApplicable("kind: there is no room around any meeting")
+
+
+def _runs_into(position: Tensor, rollout: Rollout, k: int, other: int) -> bool:
+    """Whether a ball stands in another one than its partner at any time, deeper than a tenth of the smaller radius."""
+    bodies = rollout.scene.bodies
+    for i in movers(rollout):
+        if i not in (k, other) and isinstance(bodies[i].shape, Sphere):
+            radii = bodies[k].shape.extent, bodies[i].shape.extent
+            if bool(((position[:, k] - position[:, i]).norm(dim=-1) < sum(radii) - 0.1 * min(radii)).any()):
+                return True
+    return False
 
 
 def _kick(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
