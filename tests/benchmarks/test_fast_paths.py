@@ -10,7 +10,8 @@ import worldsim as ws
 from worldsim.benchmarks.energy import energy_rise
 from worldsim.benchmarks.laws import _upper_quartile
 from worldsim.benchmarks.pieces import _explained, smooth
-from worldsim.benchmarks.register import View, _plausible, register_ball, register_balls
+from worldsim.benchmarks.register import View, register_ball, register_balls
+from worldsim.benchmarks.steady import plausible
 from worldsim.benchmarks.track import measure_tracks, outline
 from worldsim.benchmarks.world import read_motion, world_of
 from worldsim.engines import Rollout, get_engine
@@ -107,7 +108,7 @@ def test_distances_are_held_against_the_median_around_them() -> None:
     for place, t in enumerate(known):
         median = np.median(length[known[max(0, place - 6) : place + 7]])
         expected[t] = abs(length[t] / median - 1) < 0.25
-    assert np.array_equal(_plausible(length, measured), expected)
+    assert np.array_equal(plausible(length, measured), expected)
     assert 0 < expected.sum() < len(known)
 
 

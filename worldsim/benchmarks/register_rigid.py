@@ -30,9 +30,9 @@ from worldsim.benchmarks.register import (
     View,
     own_edges,
     seen_surface,
-    steady_depth,
 )
 from worldsim.benchmarks.ring_gaps import RingGaps
+from worldsim.benchmarks.steady import steady_depth
 from worldsim.benchmarks.track import Flags, Floats, Ints
 from worldsim.benchmarks.turns import continuous, reversed_in_depth, symmetries, turned
 from worldsim.physics.bodies import Bodies
