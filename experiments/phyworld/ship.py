@@ -11,6 +11,7 @@ from data import FAMILIES, PIXELS
 from page import CELLS
 
 from worldsim.models import ModelCard, export
+from worldsim.training import checkpoints, load_checkpoint
 
 NUM_FRAMES = 16
 
@@ -30,13 +31,15 @@ def main() -> None:
         f"velocity error, {name}": {where: round(rows[name][where]["frame_velocity"]["mean"], 4) for where in CELLS}
         for name in shown
     }
+    asked = load_checkpoint(checkpoints(arguments.run)[-1])[1]["config"]
     card = ModelCard(
         scenes={family: {} for family in FAMILIES},
         size=(PIXELS, PIXELS),
         num_frames=NUM_FRAMES,
         oversampling=4,  # the painter's edges are exactly covered; an engine's are where they are averaged down
         data="event-exact clips of PhyWorld's worlds by experiments/phyworld/data.py, 1500 id/train seeds a family",
-        command=f"python experiments/phyworld/train.py DATA RUN{' --plain' if arguments.plain else ''}",
+        command=f"python experiments/phyworld/train.py DATA RUN --steps {asked['steps']} "
+        f"--learning-rate {asked['learning_rate']:g}{' --plain' if arguments.plain else ''}",
         hardware=f"{platform.machine()}, one thread of two shared cores, no GPU",
         metrics=figures,
         notes="Velocity errors in units a second, mean over new frames and axes; experiments/phyworld has the rest. "

@@ -18,6 +18,7 @@ from rows import FLOOR, PAIRED, PLAIN, RASTER
 from summary import Table, formed, gather, load_pieces, ratio
 
 from worldsim.models import ModelCard, export
+from worldsim.training import checkpoints, load_checkpoint
 
 FIGURES = ("overlap", "deep", "pass_through", "permanence", "rigidity", "headline", "psnr")
 
@@ -40,6 +41,12 @@ def metrics(table: Table) -> dict[str, Any]:
     return shown
 
 
+def asked(run: Path) -> str:
+    """The options that a run was started with."""
+    config = load_checkpoint(checkpoints(run)[-1])[1]["config"]
+    return f"--steps {config['steps']} --learning-rate {config['learning_rate']:g}"
+
+
 def main() -> None:
     """Export the averaged weights with a card that says what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -57,7 +64,7 @@ def main() -> None:
         num_frames=CLIP_FRAMES,
         oversampling=OVERSAMPLING,
         data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
-        command="python experiments/violations/train.py DATA RUN --readout READOUT"
+        command=f"python experiments/violations/train.py DATA RUN --readout READOUT {asked(arguments.run)}"
         + (" --levers" if arguments.plain else ""),
         hardware=f"{platform.machine()}, two shared cores, no GPU",
         metrics=metrics(gather(load_pieces(arguments.pieces), READERS[0])),

@@ -5,6 +5,7 @@ import torch
 
 from worldsim.models.conditioning import SETUP_FEATURES, Conditioning, setup_tokens
 from worldsim.models.config import PRESETS, DiTConfig, preset
+from worldsim.models.copying import CopyHead
 from worldsim.models.dit import VideoDiT
 from worldsim.models.layers import rotary_angles, rotate
 from worldsim.models.patches import last_known, shrink
@@ -18,6 +19,8 @@ def awake(config):
         for parameter in model.parameters():
             if parameter.abs().max() == 0:
                 parameter.normal_(std=0.05)
+        if model.corrects:
+            model.threshold.fill_(1e-3)  # what an untrained network corrects is small
     return model.eval()
 
 
@@ -148,8 +151,10 @@ def test_the_estimate_starts_near_the_hint_and_small_corrections_vanish():
     estimate = model(torch.randn(2, 3, 4, 16, 16), torch.full((2, 2), 0.9), told)
     assert (estimate - told.hint).square().mean().sqrt() < 0.05
     threshold = torch.tensor(0.1)
-    assert abs(float(shrink(torch.tensor(0.01), threshold))) < 1.1e-4  # r^3 / (r^2 + threshold^2)
-    assert float(shrink(torch.tensor(-2.0), threshold)) == pytest.approx(-2 / 1.0025)
+    assert float(shrink(torch.tensor(0.01), threshold)) == pytest.approx(
+        0.01 / (1 + 1e4)
+    )  # r / (1 + (threshold / r)^4)
+    assert float(shrink(torch.tensor(-0.2), threshold)) == pytest.approx(-0.2 / (1 + 1 / 16))
     value = torch.tensor(0.07, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda r: shrink(r, threshold.double()), value)
 
@@ -170,10 +175,36 @@ def test_what_is_painted_starts_from_the_last_known_frame():
     video, t = torch.randn(3, 3, 6, 8, 8), torch.full((3, 3), 0.7)
     t[0, :2], t[1, :1] = 0.0, 0.1
     found = last_known(video, t)
-    assert torch.equal(found[0], video[0, :, 3:4])
-    assert torch.equal(found[1], video[1, :, 1:2])
+    assert torch.equal(found[0], video[0, :, 2:4])
+    assert torch.equal(found[1], video[1, :, :2])
     assert not found[2].any()
     model = VideoDiT(DiTConfig(width=48, depth=1, heads=4))
     for module in (model.head.last, model.head.gate):
         torch.nn.init.zeros_(module.weight)
-    torch.testing.assert_close(model(video, t), found.expand_as(video))
+    torch.testing.assert_close(model(video, t), found[:, :, -1:].expand_as(video))
+
+
+def test_copies_are_shifted_frames():
+    head = CopyHead((2, 4, 4), 16, reach=3)
+    for parameter in head.parameters():
+        torch.nn.init.zeros_(parameter)
+    frame, paint = torch.randn(2, 3, 8, 12), torch.full((2, 3, 4, 8, 12), 9.0)
+    tokens, sure = torch.zeros(2, 2 * 2 * 3, 16), 50.0
+    # In both frames of a tubelet the first copy comes from 2 rows above and 1 column to the right; the second stays.
+    kernel, choice = head.kernel.bias.data.view(2, 2, 2, 7), head.choice.bias.data.view(2, 4, 4, 3)
+    kernel[:, 0, 0, 3 - 2] = kernel[:, 0, 1, 3 + 1] = kernel[:, 1, :, 3] = sure
+    choice[..., 0] = sure
+    choice[0, 0, 0] = torch.tensor([0.0, 0.0, sure])
+    choice[0, 1, 1] = torch.tensor([0.0, sure, 0.0])
+    found = head(tokens, (2, 2, 3), frame, paint)
+    assert torch.allclose(found[:, :, 1, 2:, :-1], frame[:, :, :-2, 1:], atol=1e-5)
+    assert torch.allclose(found[:, :, 3, 0, 2], frame[:, :, 0, 3], atol=1e-5)  # beyond the edge stands the edge
+    assert torch.allclose(found[:, :, ::2, 4, 8], paint[:, :, ::2, 4, 8], atol=1e-5)
+    assert torch.allclose(found[:, :, ::2, 5, 9], frame[:, :, None, 5, 9], atol=1e-5)
+
+
+def test_a_model_that_copies_begins_with_what_stays():
+    model = VideoDiT(DiTConfig(width=48, depth=1, heads=4, reach=2))
+    video, t = torch.rand(2, 3, 6, 8, 8) - 0.5, torch.full((2, 3), 0.7)
+    t[:, :2] = 0.0
+    assert (model(video, t)[:, :, 4:] - video[:, :, 3:4]).abs().mean() < 0.1

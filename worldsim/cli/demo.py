@@ -121,7 +121,7 @@ def _part(family: str, config: Config) -> Part | None:
     if missing:
         told = f"no shipped {' and no shipped '.join(missing)} checkpoint was trained on {family}; "
         told += "the rasterised prior stands in" if PRIOR in {c.name for c in models.values()} else "it is left out"
-    clip = min(chosen.model.config.clip_frames for chosen in models.values())
+    clip = max(chosen.model.config.clip_frames for chosen in models.values())
     frames = min(clip, scene.num_frames)
     scene = dataclasses.replace(scene, duration=(frames - 1) / scene.fps)
     return Part(play(scene, card), models, told)

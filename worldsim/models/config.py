@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from worldsim.diffusion.path import MIN_TIME
 from worldsim.models.tokenizer import AutoencoderConfig, Packing, PixelTokenizer, VideoAutoencoder
 
 ATTENTION = ("full", "factorised")
@@ -22,6 +23,7 @@ class DiTConfig:
         hint_channels: Of the prior's rasterised roll-out; 0 leaves the hint out.
         patch: Frames, rows and columns of a tubelet.
         stem: Channels at half the resolution, through which tubelets overlap; 0 for a linear patch embedding.
+        reach: Pixels over which what is painted may be copied from the last known frame; 0 leaves copying out.
         width: Of the residual stream.
         depth: Blocks.
         heads: Attention heads; width / heads is even and at least 12, for three rotary axes.
@@ -37,6 +39,7 @@ class DiTConfig:
     hint_channels: int = 3
     patch: tuple[int, int, int] = (2, 4, 4)
     stem: int = 0
+    reach: int = 0
     width: int = 128
     depth: int = 6
     heads: int = 4
@@ -57,6 +60,8 @@ class DiTConfig:
             raise ValueError(
                 f"dit.stem: must be 0, or above it with an even patch, got {self.stem} with patch {self.patch}"
             )
+        if self.reach < 0:
+            raise ValueError(f"dit.reach: must be 0 or more, got {self.reach}")
         head = self.width // self.heads
         if self.width % self.heads or head % 2 or head < 12:
             raise ValueError(f"dit.width: must be heads times an even number from 12, got {self.width} / {self.heads}")
@@ -113,6 +118,8 @@ class WorldModelConfig:
         context_noise: Noise on context frames in training.
         time_mean: Of the logit of the training times.
         time_std: Of the logit of the training times.
+        time_floor: Errors count in velocity space, divided by the noise time, but by this where it is less; 1 counts
+            pixels alike at all times, so that a hint that is right already is not retouched for the last noise.
     """
 
     dit: DiTConfig = field(default_factory=DiTConfig)
@@ -133,6 +140,7 @@ class WorldModelConfig:
     context_noise: float = 0.0
     time_mean: float = 0.0
     time_std: float = 1.0
+    time_floor: float = MIN_TIME
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context_lengths", tuple(self.context_lengths))
@@ -151,6 +159,8 @@ class WorldModelConfig:
         self._check_channels()
         if self.readout not in READOUTS:
             raise ValueError(f"world_model.readout: must be one of {', '.join(READOUTS)}, got {self.readout!r}")
+        if not 0 < self.time_floor <= 1:
+            raise ValueError(f"world_model.time_floor: must be above 0 and at most 1, got {self.time_floor}")
         if self.hint and not self.dit.hint_channels:
             raise ValueError("world_model.hint: must be false where dit.hint_channels is 0, got true")
         if self.state > 0 and (self.dit.state_head_layer < 0 or not self.dit.setup_features):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import DiTConfig
+from worldsim.models.copying import CopyHead
 from worldsim.models.layers import Block, modulate, rotary_angles, time_features
 from worldsim.models.patches import PatchEmbed, PatchHead, last_known, shrink
 
@@ -41,7 +42,8 @@ class VideoDiT(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.embed = PatchEmbed(config.channels + config.hint_channels, config.patch, width, config.stem)
+        # Each tubelet is shown beside the last known one, in which two frames tell how things move.
+        self.embed = PatchEmbed(2 * config.channels + config.hint_channels, config.patch, width, config.stem)
         if config.hint_channels:
             # Told to all tokens at once: one token alone cannot tell a hint of unseen colour from none.
             self.given = nn.Parameter(torch.zeros(width))
@@ -60,8 +62,9 @@ class VideoDiT(nn.Module):
         # Two pictures: one painted from the noisy video, one that corrects the hint. One for both falls back to
         # painting from nothing where a hint looks unlike those trained on, such as a body of unseen size.
         self.head = PatchHead(config.channels, config.patch, width, config.stem, pictures=1 + self.corrects)
+        self.copies = CopyHead(config.patch, width, config.reach) if config.reach else None
         if self.corrects:
-            self.threshold = nn.Parameter(torch.full((config.channels, 1, 1, 1), 0.5))
+            self.threshold = nn.Parameter(torch.full((config.channels, 1, 1, 1), 1.0))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -76,6 +79,8 @@ class VideoDiT(nn.Module):
             nn.init.zeros_(weight)  # type: ignore[arg-type]
         with torch.no_grad():
             self.head.last.weight.mul_(0.05)
+        if self.copies is not None:
+            self.copies.reset()
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Tokens T', H', W' of a video of shape (..., T, H, W).
@@ -113,7 +118,9 @@ class VideoDiT(nn.Module):
         if t.shape != (z.shape[0], grid[0]):
             raise ValueError(f"t: must have shape (B, T') = {(z.shape[0], grid[0])}, got {tuple(t.shape)}")
         hint = self._hint(z, condition)
-        x = self.embed(z if hint is None else torch.cat([z, hint], dim=1))
+        known = last_known(z, t)
+        shown = [z, known.repeat(1, 1, grid[0], 1, 1)] + ([] if hint is None else [hint])
+        x = self.embed(torch.cat(shown, dim=1))
         context = self._embed_context(z, condition)
         time = self.time(time_features(t, self.config.width))
         if self.config.action_width and condition.actions is not None:
@@ -135,7 +142,7 @@ class VideoDiT(nn.Module):
             if i == self.config.state_head_layer or (i == len(self.blocks) - 1 and self.config.state_head_layer < 0):
                 features, context_features = x, context
         scale, shift = rearrange(self.head_modulation(time), "b t (k d) -> k b t 1 d", k=2)
-        video = self._estimate(modulate(x, scale, shift).flatten(1, 2), grid, z, t, hint, given)
+        video = self._estimate(modulate(x, scale, shift).flatten(1, 2), grid, z, known, hint, given)
         features = rearrange(features, "b t (h w) d -> b t h w d", h=grid[1])
         return DiTOutput(video, features, context_features)
 
@@ -144,7 +151,7 @@ class VideoDiT(nn.Module):
         tokens: Tensor,
         grid: tuple[int, int, int],
         z: Tensor,
-        t: Tensor,
+        known: Tensor,
         hint: Tensor | None,
         given: Tensor | None,
     ) -> Tensor:
@@ -155,7 +162,9 @@ class VideoDiT(nn.Module):
         """
         pictures, gate = self.head(tokens, grid)
         pictures = pictures.unbind(0)
-        painted = last_known(z, t) + torch.addcmul(pictures[0], gate, z)
+        painted = known[:, :, -1:] + torch.addcmul(pictures[0], gate, z)
+        if self.copies is not None:
+            painted = self.copies(tokens, grid, known[:, :, -1], painted)
         if given is None or hint is None or not self.corrects:
             return painted
         corrected = hint + shrink(pictures[1], self.threshold)

@@ -80,27 +80,29 @@ class PatchHead(nn.Module):
 
 
 def last_known(video: Tensor, t: Tensor) -> Tensor:
-    """The newest frame that has less noise than the last one has: what stands still need not be painted anew.
+    """The newest tubelet that has less noise than the last one has: what is to come goes on from there.
 
     Args:
         video: (B, C, T, H, W), noisy but for its context.
         t: (B, T') noise times of its tubelets.
 
     Returns:
-        (B, C, 1, H, W); zero, a middle grey, for a video without context.
+        (B, C, T / T', H, W); zero, a middle grey, for a video without context.
     """
     number = torch.arange(1, t.shape[1] + 1, device=t.device)
     known = ((t < t[:, -1:]) * number).amax(1)
-    frame = (known * (video.shape[2] // t.shape[1]) - 1).clamp_min(0)[:, None, None, None, None]
-    newest = video.gather(2, frame.expand(-1, video.shape[1], 1, *video.shape[3:]))
-    return newest * (known > 0)[:, None, None, None, None]
+    tubelets = video.unflatten(2, (t.shape[1], -1))
+    at = (known - 1).clamp_min(0)[:, None, None, None, None, None]
+    newest = tubelets.gather(2, at.expand(-1, video.shape[1], 1, *tubelets.shape[3:])).squeeze(2)
+    shown: Tensor = newest * (known > 0)[:, None, None, None, None]
+    return shown
 
 
 def shrink(correction: Tensor, threshold: Tensor) -> Tensor:
-    """Let corrections far above the threshold pass and those far below vanish (Gao 1998's garrote, made smooth).
+    """Let corrections far above the threshold pass and those far below vanish (Gao 1998's garrote, smooth and steeper).
 
-    r^3 / (r^2 + threshold^2): what a network says of a picture that is right already is small and never quite zero;
-    spread over a thousand pixels it would move what is read from them.
+    r^5 / (r^4 + threshold^4): what a network says of a picture that is right already is small and never quite zero; a
+    haze of one grey level over a thousand pixels would move what is read of a small body by a tenth of its radius.
     """
-    square = correction.square()
-    return correction * square / (square + threshold.square() + 1e-12)
+    power = correction.square().square()
+    return correction * power / (power + threshold.square().square() + 1e-12)

@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from worldsim.data.clip import Clip
 from worldsim.diffusion import add_noise, expand_time, sample_times
-from worldsim.diffusion.path import MIN_TIME
 from worldsim.models.conditioning import Conditioning, setup_tokens
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.dit import VideoDiT
@@ -150,7 +149,7 @@ class WorldModel(nn.Module):
             passed = self.denoiser.run(z, t, condition)  # type: ignore[operator]
             estimate = passed.video
         time = expand_time(t, latent)[:, :, held:]
-        error = (estimate - latent)[:, :, held:] / time.clamp_min(MIN_TIME)
+        error = (estimate - latent)[:, :, held:] / time.clamp_min(self.config.time_floor)
         terms = {"diffusion": error.square().mean()}
         rows = torch.nonzero(t[:, -1] < self.config.consistency_t_max).flatten()
         if self.config.consistency > 0 and world is not None and foreseen is not None and len(rows):
