@@ -34,7 +34,7 @@ from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import LawParameters, Trajectory
-from worldsim.training import checkpoints, load_checkpoint
+from worldsim.training import averaged_weights, checkpoints, load_checkpoint
 
 NUM_FRAMES, NUM_CONTEXT, BATCH = 16, 4, 50
 FLOOR, RASTER, PAIRED = "the reader on ground truth", "the rasterised prior alone", "paired"
@@ -43,8 +43,7 @@ FLOOR, RASTER, PAIRED = "the reader on ground truth", "the rasterised prior alon
 def load(run: Path) -> WorldModel:
     """The averaged weights of a run's newest checkpoint."""
     model = WorldModel(config_from_dict(json.loads((run / "config.json").read_text())))
-    tensors, _ = load_checkpoint(checkpoints(run)[-1])
-    model.load_state_dict(tensors["average"])
+    model.load_state_dict(averaged_weights(run))
     return model.eval()
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from worldsim.data.clip import to_float
 from worldsim.models.tokenizer import AutoencoderConfig, VideoAutoencoder
-from worldsim.training import TrainConfig, Trainer, checkpoints, load_checkpoint, step_generator
+from worldsim.training import TrainConfig, Trainer, averaged_weights, step_generator
 
 FRAMES, BATCH = 17, 8
 CALIBRATION_BATCHES = 40
@@ -92,8 +92,7 @@ def main() -> None:
     began = time.monotonic()
     trainer = Trainer(model, lambda step: batch_of(sets, arguments.seed, step), config)
     trainer.train(resume=arguments.resume)
-    tensors, _ = load_checkpoint(checkpoints(arguments.out)[-1])
-    model.load_state_dict(tensors["average"])
+    model.load_state_dict(averaged_weights(arguments.out))
     model.eval()
     # Steps beyond those of the run: batches that it may have seen, but in none of its order.
     later = range(arguments.steps, arguments.steps + CALIBRATION_BATCHES)

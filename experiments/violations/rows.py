@@ -23,7 +23,7 @@ from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import LawParameters, Trajectory
-from worldsim.training import checkpoints, load_checkpoint
+from worldsim.training import averaged_weights
 from worldsim.vision.learned_readout import LearnedReadout
 
 Row = Callable[[Clip, int], Tensor]
@@ -38,8 +38,7 @@ ORDER = (FLOOR, ENGINE, RASTER, "rasterised prior, true start", GHOSTS, PAIRED, 
 def load(run: Path) -> WorldModel:
     """The averaged weights of a run's newest checkpoint."""
     model = WorldModel(config_from_dict(json.loads((run / "config.json").read_text())))
-    tensors, _ = load_checkpoint(checkpoints(run)[-1])
-    model.load_state_dict(tensors["average"])
+    model.load_state_dict(averaged_weights(run))
     return model.eval()
 
 

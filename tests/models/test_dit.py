@@ -5,7 +5,7 @@ import torch
 
 from worldsim.models.conditioning import SETUP_FEATURES, Conditioning, setup_tokens
 from worldsim.models.config import PRESETS, DiTConfig, preset
-from worldsim.models.copying import CopyHead
+from worldsim.models.copying import CopyHead, cubic_at_mean
 from worldsim.models.dit import VideoDiT
 from worldsim.models.layers import rotary_angles, rotate
 from worldsim.models.patches import last_known, shrink
@@ -208,3 +208,16 @@ def test_a_model_that_copies_begins_with_what_stays():
     video, t = torch.rand(2, 3, 6, 8, 8) - 0.5, torch.full((2, 3), 0.7)
     t[:, :2] = 0.0
     assert (model(video, t)[:, :, 4:] - video[:, :, 3:4]).abs().mean() < 0.1
+
+
+def test_sharp_copies_keep_what_they_shift():
+    spread = torch.tensor([0.0, 0.3, 0.4, 0.3, 0.0, 0.0, 0.0])
+    whole = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    torch.testing.assert_close(cubic_at_mean(spread), whole)
+    # Between two pixels cubic convolution is exact for quadratics (Keys 1981), which a spread kernel lifts.
+    places = torch.arange(7.0)
+    between = torch.tensor([0.0, 0.1, 0.15, 0.25, 0.25, 0.15, 0.1])
+    mean = (between * places).sum()
+    torch.testing.assert_close((cubic_at_mean(between) * places.square()).sum(), mean.square())
+    assert (between * places.square()).sum() > mean.square() + 1
+    torch.testing.assert_close(cubic_at_mean(torch.eye(7)), torch.eye(7))

@@ -24,6 +24,7 @@ class DiTConfig:
         patch: Frames, rows and columns of a tubelet.
         stem: Channels at half the resolution, through which tubelets overlap; 0 for a linear patch embedding.
         reach: Pixels over which what is painted may be copied from the last known frame; 0 leaves copying out.
+        sharp: Whether copies are cut sharp, for a model that has learned where they come from; see models/copying.py.
         width: Of the residual stream.
         depth: Blocks.
         heads: Attention heads; width / heads is even and at least 12, for three rotary axes.
@@ -40,6 +41,7 @@ class DiTConfig:
     patch: tuple[int, int, int] = (2, 4, 4)
     stem: int = 0
     reach: int = 0
+    sharp: bool = False
     width: int = 128
     depth: int = 6
     heads: int = 4
@@ -62,6 +64,8 @@ class DiTConfig:
             )
         if self.reach < 0:
             raise ValueError(f"dit.reach: must be 0 or more, got {self.reach}")
+        if self.sharp and not self.reach:
+            raise ValueError("dit.sharp: must be false where dit.reach is 0, got true")
         head = self.width // self.heads
         if self.width % self.heads or head % 2 or head < 12:
             raise ValueError(f"dit.width: must be heads times an even number from 12, got {self.width} / {self.heads}")

@@ -62,7 +62,7 @@ class VideoDiT(nn.Module):
         # Two pictures: one painted from the noisy video, one that corrects the hint. One for both falls back to
         # painting from nothing where a hint looks unlike those trained on, such as a body of unseen size.
         self.head = PatchHead(config.channels, config.patch, width, config.stem, pictures=1 + self.corrects)
-        self.copies = CopyHead(config.patch, width, config.reach) if config.reach else None
+        self.copies = CopyHead(config.patch, width, config.reach, config.sharp) if config.reach else None
         if self.corrects:
             self.threshold = nn.Parameter(torch.full((config.channels, 1, 1, 1), 1.0))
         self._initialise()

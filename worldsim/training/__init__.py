@@ -1,6 +1,6 @@
 """The trainer: accelerate, averages of weights, checkpoints that resume."""
 
-from worldsim.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from worldsim.training.checkpoint import averaged_weights, checkpoints, load_checkpoint, save_checkpoint
 from worldsim.training.ema import PowerAverage
 from worldsim.training.trainer import Trainable, TrainConfig, Trainer, step_generator
 from worldsim.training.validation import Validation, last_fall
@@ -11,6 +11,7 @@ __all__ = [
     "Trainable",
     "Trainer",
     "Validation",
+    "averaged_weights",
     "checkpoints",
     "last_fall",
     "load_checkpoint",

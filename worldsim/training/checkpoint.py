@@ -81,3 +81,15 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str,
                 f"checkpoint {file}: must be a whole safetensors file, {error}; use an older checkpoint"
             ) from None
     return tensors, meta
+
+
+def averaged_weights(run: Path) -> dict[str, Tensor]:
+    """Average of weights in the newest checkpoint of a run.
+
+    Raises:
+        ValueError: Where the run has none, or it is not whole.
+    """
+    found = checkpoints(run)
+    if not found:
+        raise ValueError(f"run: must hold a checkpoint, {run} has none")
+    return load_checkpoint(found[-1])[0]["average"]
