@@ -1,8 +1,9 @@
 """PhyWorld's errors for every row that a claim needs, in and out of distribution.
 
 python experiments/phyworld/evaluate.py DATA --paired RUN --law LAW [--plain RUN] [--clips 200] [--seeds 3]
-    [--steered] --out results.json
+    [--steered] [--only NAME ...] --out results.json
 
+Rows are added to those that the file has, where clips, seeds and steps are the same.
 LAW comes from learn_law.py: what the paired model rolls out with was learned from video. Errors are those of measure.py
 by both readers, with 95 % bootstrap intervals over clips and seeds; page.py prints them.
 """
@@ -163,13 +164,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="sampling seeds of paired and plain; other rows take one")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--steered", action="store_true", help="rows of guidance too, which take four times as long")
+    parser.add_argument("--only", nargs="*", default=[], help="rows to make; all that can be made where left out")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("outputs/phyworld.json"))
+    parser.add_argument("--out", type=Path, default=Path("outputs/phyworld.json"), help="rows that it has stay")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     paired = load(arguments.paired)
     plain, laws = load(arguments.plain) if arguments.plain else None, json.loads(arguments.law.read_text())
     table = rows(paired, plain, laws, arguments.steps, arguments.steered)
+    for name in arguments.only:
+        if name not in table:
+            parser.error(f"--only: must be among {', '.join(table)}, got {name!r}")
+    table = {name: run for name, run in table.items() if not arguments.only or name in arguments.only}
+    options = {key: getattr(arguments, key) for key in ("clips", "seeds", "steps")}
+    before = json.loads(arguments.out.read_text()) if arguments.out.exists() else None
+    if before is not None and before["arguments"] != options:
+        parser.error(f"--clips, --seeds, --steps: must be as in {arguments.out}, {before['arguments']}, got {options}")
     began = time.monotonic()
     found: dict[str, dict[str, dict[str, dict[str, list[np.ndarray]]]]] = {}
     for family in FAMILIES:
@@ -187,15 +197,18 @@ def main() -> None:
                             for field in dataclasses.fields(got):
                                 place.setdefault(field.name, []).append(getattr(got, field.name).numpy())
                 print(f"{time.monotonic() - began:6.0f} s  {family} {split}: {name}", flush=True)
-    document = {
-        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {arguments.threads} thread",
-        "seconds": round(time.monotonic() - began, 1),
-        "arguments": {key: getattr(arguments, key) for key in ("clips", "seeds", "steps")},
-        "runs": {key: facts(getattr(arguments, key)) for key in ("paired", "plain") if getattr(arguments, key)},
-        "readers": {reader: summarise(rows) for reader, rows in found.items()},
-    }
+    document: dict[str, Any] = before or {"seconds": 0.0, "arguments": options, "runs": {}, "readers": {}}
+    document["hardware"] = f"{platform.machine()}, {os.cpu_count()} cores, {arguments.threads} thread"
+    document["seconds"] = round(document["seconds"] + time.monotonic() - began, 1)
+    for key, run in (("paired", arguments.paired), ("plain", arguments.plain)):
+        if run:
+            document["runs"][key] = facts(run)
+    for reader, told in found.items():
+        document["readers"].setdefault(reader, {}).update(summarise(told))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(document, indent=1))
+    temporary = arguments.out.with_suffix(".tmp")
+    temporary.write_text(json.dumps(document, indent=1))
+    os.replace(temporary, arguments.out)
     print(page(document))
 
 

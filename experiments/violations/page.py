@@ -140,6 +140,8 @@ def _how(pieces: list[dict[str, Any]]) -> str:
             runs[p["row"] + (", space" if layout == "space" else "")] = (
                 f"{p['run']['steps']} steps, seed {p['run']['seed']}, {p['run']['minutes']} minutes"
             )
+    steps = {p["row"]: p["steps"] for p in pieces if p["run"] or p["row"].startswith(PAIRED)}
+    stepped = "; ".join(f"{row} {count}" for row, count in steps.items())
     spoken = "; ".join(f"{row}: {told}" for row, told in runs.items())
     counted = {"hoop": "the hoop in distribution, and of the box as many", "space": "space in distribution"}
     counts = ". ".join(
@@ -147,9 +149,8 @@ def _how(pieces: list[dict[str, Any]]) -> str:
         for layout, found in clips.items()
     )
     return (
-        f"{counts}. {pieces[0]['steps']} "
-        f"Euler steps; {pieces[0]['hardware']}, {sum(minutes.values()):.0f} minutes in all. Training: "
-        f"{spoken or 'none'}. Intervals are 95 % by bootstrap over clips. Clips of which less than {ENOUGH} of the "
+        f"{counts}. Euler steps: {stepped or 'none'}. {pieces[0]['hardware']}, {sum(minutes.values()):.0f} minutes in "
+        f"all. Training: {spoken or 'none'}. Intervals are 95 % by bootstrap over clips. Clips of which less than {ENOUGH} of the "
         "balls and frames can be placed stand at the worst value of any row's clip. A row below permanence or "
         f"measurability {FORMED} in distribution is not formed, and no ratio is claimed of it."
     )
