@@ -150,9 +150,9 @@ def _how(pieces: list[dict[str, Any]]) -> str:
     )
     return (
         f"{counts}. Euler steps: {stepped or 'none'}. {pieces[0]['hardware']}, {sum(minutes.values()):.0f} minutes in "
-        f"all. Training: {spoken or 'none'}. Intervals are 95 % by bootstrap over clips. Clips of which less than {ENOUGH} of the "
-        "balls and frames can be placed stand at the worst value of any row's clip. A row below permanence or "
-        f"measurability {FORMED} in distribution is not formed, and no ratio is claimed of it."
+        f"all. Training: {spoken or 'none'}. Intervals are 95 % by bootstrap over clips. Clips of which less than "
+        f"{ENOUGH} of the balls and frames can be placed stand at the worst value of any row's clip. A row "
+        f"below permanence or measurability {FORMED} in distribution is not formed, and no ratio is claimed of it."
     )
 
 
