@@ -221,3 +221,17 @@ def test_sharp_copies_keep_what_they_shift():
     torch.testing.assert_close((cubic_at_mean(between) * places.square()).sum(), mean.square())
     assert (between * places.square()).sum() > mean.square() + 1
     torch.testing.assert_close(cubic_at_mean(torch.eye(7)), torch.eye(7))
+
+
+def test_sharp_copies_are_mixed_in_training_and_chosen_in_use():
+    head = CopyHead((1, 4, 4), 16, reach=1, sharp=True)
+    for parameter in head.parameters():
+        torch.nn.init.zeros_(parameter)
+    head.choice.bias.data.view(16, 3)[:8, 2] = 1.0  # paint in the upper rows, the first copy below
+    head.choice.bias.data.view(16, 3)[8:, 0] = 1.0
+    frame, paint, tokens = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 1, 4, 4), torch.zeros(1, 1, 16)
+    mixed = head(tokens, (1, 1, 1), frame, paint)
+    assert ((mixed > 0.1) & (mixed < 0.9)).all()
+    chosen = head.eval()(tokens, (1, 1, 1), frame, paint)
+    assert (chosen[:, :, 0, :2] == 1).all()
+    assert (chosen[:, :, 0, 2:] == 0).all()

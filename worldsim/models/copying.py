@@ -7,7 +7,8 @@ pixels chooses among the copies and what is painted (the dynamic neural advectio
 
 A kernel that spreads over several pixels learns from far away where a body goes, and blurs what it copies: a ball of
 two pixels' radius fades within a few copies of copies. So a model that has learned the places may cut its copies sharp,
-by cubic convolution at the kernel's mean.
+by cubic convolution at the kernel's mean. In training its pixels are then still mixtures, which have a gradient; in use
+each is taken from its likeliest source, since a mixture of a ball and what lies behind it is neither.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class CopyHead(nn.Module):
     """Tokens to copies of a frame, and to the share of each source in every pixel."""
 
     def __init__(self, patch: Grid, width: int, reach: int, sharp: bool = False) -> None:
-        """Prepare for displacements of up to `reach` pixels along each axis; `sharp` ones are cut at the mean."""
+        """Prepare for displacements of up to `reach` pixels along each axis; `sharp` as said above."""
         super().__init__()
         self.sharp = sharp
         pt, ph, pw = patch
@@ -87,5 +88,7 @@ class CopyHead(nn.Module):
             "b (t h w) (pt ph pw m) -> m b 1 (t pt) (h ph) (w pw)",
             t=t, h=h, w=w, pt=pt, ph=ph, pw=pw,
         ).softmax(0)  # fmt: skip
+        if self.sharp and not self.training:
+            share = functional.one_hot(share.argmax(0), len(share)).movedim(-1, 0).to(share)
         mixed: Tensor = (share[:-1] * copies).sum(0) + share[-1] * painted
         return mixed
