@@ -1,6 +1,8 @@
 """Make a checkpoint to ship of a run and what was measured.
 
-python experiments/violations/ship.py RUN PIECES OUT [--plain], PIECES the folder that evaluate.py filled.
+python experiments/violations/ship.py RUN PIECES OUT [--plain] [--sharpened FIRST]
+
+PIECES is the folder that evaluate.py filled, FIRST the run that RUN went on from by --sharpen.
 """
 
 from __future__ import annotations
@@ -41,10 +43,11 @@ def metrics(table: Table) -> dict[str, Any]:
     return shown
 
 
-def asked(run: Path) -> str:
-    """The options that a run was started with."""
+def command(run: Path, out: str, plain: bool) -> str:
+    """What a run was started with."""
     config = load_checkpoint(checkpoints(run)[-1])[1]["config"]
-    return f"--steps {config['steps']} --learning-rate {config['learning_rate']:g}"
+    asked = f"--steps {config['steps']} --learning-rate {config['learning_rate']:g}{' --levers' if plain else ''}"
+    return f"python experiments/violations/train.py DATA {out} --readout READOUT {asked}"
 
 
 def main() -> None:
@@ -54,7 +57,11 @@ def main() -> None:
     parser.add_argument("pieces", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--sharpened", type=Path)
     arguments = parser.parse_args()
+    told = command(arguments.run, "RUN", arguments.plain)
+    if arguments.sharpened is not None:
+        told = f"{command(arguments.sharpened, 'FIRST', arguments.plain)}; then {told} --sharpen FIRST"
     scenes: dict[str, dict[str, Any]] = {}
     for family in (FAMILIES[name] for name in families(free=False)):
         scenes.setdefault(family.scene, {**family.parameters, "fps": FPS})
@@ -64,8 +71,7 @@ def main() -> None:
         num_frames=CLIP_FRAMES,
         oversampling=OVERSAMPLING,
         data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
-        command=f"python experiments/violations/train.py DATA RUN --readout READOUT {asked(arguments.run)}"
-        + (" --levers" if arguments.plain else ""),
+        command=told,
         hardware=f"{platform.machine()}, two shared cores, no GPU",
         metrics=metrics(gather(load_pieces(arguments.pieces), READERS[0])),
         notes="Read by the tracker; overlaps in radii of the smaller ball; experiments/violations has the rest. 32 x "
