@@ -1,7 +1,7 @@
 """Violations of every row that a claim needs, read by two readers, in and out of distribution.
 
 python experiments/violations/evaluate.py DATA OUT --readout READOUT [--paired RUN] [--plain RUN] [--row NAME=RUN ...]
-    [--only NAME ...] [--clips 200] [--seeds 1] [--steps 6] [--headline 25]
+    [--only NAME ...] [--families NAME ...] [--clips 200] [--seeds 1] [--steps 6] [--headline 25]
 
 Each row of each set of clips is a file of its own in OUT, and is not made again where it is there: rows can be added
 one at a time. page.py OUT prints the page. Without runs, the rows that need none are made: the ground truth (the
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--row", type=named, action="append", default=[], help="another run, such as of one lever")
     parser.add_argument("--only", nargs="*", default=[], help="rows to make; all that can be made where left out")
     parser.add_argument("--role", default="test", help="of the clips; val for trials, in distribution alone")
+    parser.add_argument("--families", nargs="*", default=[], help="sets to judge; all where left out")
     parser.add_argument("--splits", nargs="*", default=["id", "ood"])
     parser.add_argument("--clips", type=int, default=200, help="of each layout; the box has three sets")
     parser.add_argument("--seeds", type=int, default=1)
@@ -135,9 +136,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     readout = LearnedReadout.load(arguments.readout)
     rows = table(readout, arguments.paired, arguments.plain, dict(arguments.row), arguments.steps)
-    for name in arguments.only:
-        if name not in rows:
-            parser.error(f"--only: must be among {', '.join(rows)}, got {name!r}")
+    judged = families(not readout.config.in_plane)
+    for option, known in (("only", rows), ("families", judged)):
+        for name in getattr(arguments, option):
+            if name not in known:
+                parser.error(f"--{option}: must be among {', '.join(known)}, got {name!r}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     runs = {"paired": arguments.paired, "plain twin": arguments.plain, **dict(arguments.row)}
     began = time.monotonic()
@@ -145,7 +148,7 @@ def main() -> None:
         if arguments.only and name not in arguments.only:
             continue
         for split in arguments.splits:
-            for family in families(not readout.config.in_plane):
+            for family in arguments.families or judged:
                 told = FAMILIES[family]
                 path = piece(arguments.out, name, family, split)
                 if path.exists():
