@@ -32,6 +32,8 @@ Foresight = Callable[[World, Clip], Trajectory]
 FLOOR, RASTER, GHOSTS = "ground truth", "rasterised prior alone", "check: bodies ignore one another"
 ENGINE = "PyBullet's motion"
 PAIRED, PLAIN = "paired", "plain twin"
+HINT_OFF, WRONG_LAW, LACKING = "paired, hint off", "paired, wrong law", "paired, hint lacks a body"
+CHECKS = (GHOSTS, HINT_OFF, WRONG_LAW, LACKING)  # made to err
 ORDER = (FLOOR, ENGINE, RASTER, "rasterised prior, true start", GHOSTS, PAIRED, PLAIN)
 
 
@@ -160,9 +162,9 @@ def table(
         model = load(paired)
         rows |= {
             PAIRED: generated(model, steps),
-            "paired, hint off": generated(model, steps, hint=False),
-            "paired, wrong law": generated(model, steps, from_context(model, wrong_law)),
-            "paired, hint lacks a body": generated(model, steps, without_one(model)),
+            HINT_OFF: generated(model, steps, hint=False),
+            WRONG_LAW: generated(model, steps, from_context(model, wrong_law)),
+            LACKING: generated(model, steps, without_one(model)),
             "paired, hint from the true start": generated(model, steps, from_truth(model)),
             "paired, guided by the energy": generated(model, steps, guidance=Guidance("energy")),
             "paired, projected": generated(model, steps, guidance=Guidance("project")),
