@@ -64,6 +64,18 @@ def test_clips_that_cannot_be_measured_stand_at_the_worst(study):
     np.testing.assert_allclose(seen["deepest"], [0.7, 9.0])
 
 
+def test_rows_made_to_err_are_no_yardstick_for_the_others(study):
+    def piece(row, measured, depth):
+        values = {key: [depth, 0.1] for key in study.summary.WORSE} | {"measured": [measured, 1.0]}
+        return {"row": row, "family": "hoop", "split": "id", "headline": [], "readers": {"tracker": values}}
+
+    rows = study.rows
+    told = [(rows.PAIRED, 1.0, 0.2), (rows.PLAIN, 0.0, np.nan), (rows.LACKING, 1.0, 5.0), (rows.HINT_OFF, 0.0, np.nan)]
+    table = study.summary.gather([piece(*one) for one in told], "tracker")
+    assert table[rows.PLAIN]["hoop id"]["deepest"].tolist() == [0.2, 0.1]
+    assert table[rows.HINT_OFF]["hoop id"]["deepest"].tolist() == [5.0, 0.1]
+
+
 def test_recall_weighs_contacts_not_clips(study, rng):
     found = study.summary.recall(np.array([1.0, 0.0]), np.array([1.0, 3.0]), rng)
     assert found.value == 0.25
