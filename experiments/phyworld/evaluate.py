@@ -29,23 +29,16 @@ from page import page
 from torch import Tensor
 
 from worldsim.data.clip import Clip
-from worldsim.models.config import config_from_dict
+from worldsim.data.files import write_bytes
+from worldsim.models import load_run, run_facts
 from worldsim.models.pairing import draw_hint, predict
 from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import LawParameters, Trajectory
-from worldsim.training import averaged_weights, checkpoints, load_checkpoint
 
 NUM_FRAMES, NUM_CONTEXT, BATCH = 16, 4, 50
 FLOOR, RASTER, PAIRED = "the reader on ground truth", "the rasterised prior alone", "paired"
-
-
-def load(run: Path) -> WorldModel:
-    """The averaged weights of a run's newest checkpoint."""
-    model = WorldModel(config_from_dict(json.loads((run / "config.json").read_text())))
-    model.load_state_dict(averaged_weights(run))
-    return model.eval()
 
 
 def impact_start(clips: ClipSet, index: int) -> int:
@@ -169,8 +162,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/phyworld.json"), help="rows that it has stay")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    paired = load(arguments.paired)
-    plain, laws = load(arguments.plain) if arguments.plain else None, json.loads(arguments.law.read_text())
+    paired = load_run(arguments.paired)
+    plain, laws = load_run(arguments.plain) if arguments.plain else None, json.loads(arguments.law.read_text())
     table = rows(paired, plain, laws, arguments.steps, arguments.steered)
     for name in arguments.only:
         if name not in table:
@@ -202,13 +195,11 @@ def main() -> None:
     document["seconds"] = round(document["seconds"] + time.monotonic() - began, 1)
     for key, run in (("paired", arguments.paired), ("plain", arguments.plain)):
         if run:
-            document["runs"][key] = facts(run)
+            document["runs"][key] = run_facts(run)
     for reader, told in found.items():
         document["readers"].setdefault(reader, {}).update(summarise(told))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = arguments.out.with_suffix(".tmp")
-    temporary.write_text(json.dumps(document, indent=1))
-    os.replace(temporary, arguments.out)
+    write_bytes(arguments.out, json.dumps(document, indent=1).encode())
     print(page(document))
 
 
@@ -226,13 +217,6 @@ def summarise(
             low, middle, high = np.quantile(outer / inner, [0.025, 0.5, 0.975])
             result[name][f"{family} ood"]["ratio"] = {"median": float(middle), "low": float(low), "high": float(high)}
     return result
-
-
-def facts(run: Path) -> dict[str, object]:
-    """Steps, seed and minutes of a training run."""
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    _, meta = load_checkpoint(checkpoints(run)[-1])
-    return {"steps": log[-1]["step"], "seed": meta["config"]["seed"], "minutes": round(log[-1]["seconds"] / 60, 1)}
 
 
 if __name__ == "__main__":

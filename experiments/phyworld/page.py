@@ -36,7 +36,7 @@ PUBLISHED: dict[str, dict[str, tuple[str, ...]]] = {
 def page(document: dict[str, Any]) -> str:
     """Markdown tables."""
     options, runs = document["arguments"], document["runs"]
-    told = "; ".join(f"{k}: {v['steps']} steps, seed {v['seed']}, {v['minutes']} minutes" for k, v in runs.items())
+    told = "; ".join(f"{k}: {v['steps']} steps, seed {v['seed']}, {v['minutes']:.1f} minutes" for k, v in runs.items())
     parts = [
         f"{options['clips']} clips a cell, {options['seeds']} sampling seeds for paired and plain and one for the "
         f"rest, {options['steps']} Euler steps; {document['hardware']}, {document['seconds'] / 60:.0f} minutes. {told}."

@@ -32,9 +32,10 @@ from torch import Tensor
 import worldsim as ws
 from worldsim.data import ClipSet
 from worldsim.data.clip import to_uint8
+from worldsim.data.files import write_bytes
 from worldsim.engines import Rollout
 from worldsim.engines.rollout import Contacts
-from worldsim.training import checkpoints, load_checkpoint
+from worldsim.models import run_facts
 from worldsim.vision.learned_readout import LearnedReadout
 
 BATCH = 25
@@ -99,13 +100,6 @@ def evaluate(
     return {"readers": found, "headline": scores}
 
 
-def facts(run: Path) -> dict[str, Any]:
-    """Steps, seed and minutes of a training run."""
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    _, meta = load_checkpoint(checkpoints(run)[-1])
-    return {"steps": log[-1]["step"], "seed": meta["config"]["seed"], "minutes": round(log[-1]["seconds"] / 60, 1)}
-
-
 def named(text: str) -> tuple[str, Path]:
     """NAME=RUN."""
     name, found, run = text.partition("=")
@@ -168,10 +162,9 @@ def main() -> None:
                     "pixels": PIXELS,
                     "seconds": round(time.monotonic() - start, 1),
                     "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {arguments.threads} thread",
-                    "run": facts(runs[name]) if runs.get(name) else None,
+                    "run": run_facts(runs[name]) if runs.get(name) else None,
                 }
-                path.with_suffix(".tmp").write_text(json.dumps(document))
-                os.replace(path.with_suffix(".tmp"), path)
+                write_bytes(path, json.dumps(document).encode())
                 print(f"{(time.monotonic() - began) / 60:6.1f} min  {name}: {family} {split}", flush=True)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import resource
 import time
 from collections.abc import Iterator
@@ -25,12 +24,14 @@ import torch
 from data import FPS, NUM_CONTEXT, NUM_FRAMES, PIXELS, make_scene
 from measure import DEEP, motion_of, overlaps, radii
 from reader import moving, read
-from rows import FLOOR, PAIRED, PLAIN, RASTER, load
+from rows import FLOOR, PAIRED, PLAIN, RASTER
 from torch import Tensor
 
 import worldsim as ws
 from worldsim.data import average_down
 from worldsim.data.clip import to_float, to_uint8
+from worldsim.data.files import write_bytes
+from worldsim.models import load_run
 from worldsim.models.prior_alone import prior_alone
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
@@ -179,7 +180,7 @@ def main() -> None:
         FLOOR: None,
         RASTER: prior_alone(FPS, NUM_CONTEXT, LearnedReadout.load(arguments.readout)),
     }
-    models |= {name: load(run) for name, run in ((PAIRED, arguments.paired), (PLAIN, arguments.plain)) if run}
+    models |= {name: load_run(run) for name, run in ((PAIRED, arguments.paired), (PLAIN, arguments.plain)) if run}
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, model in models.items():
         path = arguments.out / f"{name.replace(' ', '-')}.json"
@@ -190,8 +191,7 @@ def main() -> None:
         found = watch(chunks, setups)
         minutes = round((time.monotonic() - began) / 60, 1)
         document = {"row": name, "clips": arguments.clips, "minutes": minutes, **found}
-        path.with_suffix(".tmp").write_text(json.dumps(document))
-        os.replace(path.with_suffix(".tmp"), path)
+        write_bytes(path, json.dumps(document).encode())
         print(f"{name}: {minutes} minutes", flush=True)
     print(page(arguments.out, arguments.bin))
 

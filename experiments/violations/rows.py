@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +15,13 @@ from reader import moving
 from torch import Tensor
 
 from worldsim.data import Clip
-from worldsim.models.config import config_from_dict
+from worldsim.models import load_run
 from worldsim.models.pairing import draw_hint, predict
 from worldsim.models.prior_alone import prior_alone
 from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import LawParameters, Trajectory
-from worldsim.training import averaged_weights
 from worldsim.vision.learned_readout import LearnedReadout
 
 Row = Callable[[Clip, int], Tensor]
@@ -35,13 +33,6 @@ PAIRED, PLAIN = "paired", "plain twin"
 HINT_OFF, WRONG_LAW, LACKING = "paired, hint off", "paired, wrong law", "paired, hint lacks a body"
 CHECKS = (GHOSTS, HINT_OFF, WRONG_LAW, LACKING)  # made to err
 ORDER = (FLOOR, ENGINE, RASTER, "rasterised prior, true start", GHOSTS, PAIRED, PLAIN)
-
-
-def load(run: Path) -> WorldModel:
-    """The averaged weights of a run's newest checkpoint."""
-    model = WorldModel(config_from_dict(json.loads((run / "config.json").read_text())))
-    model.load_state_dict(averaged_weights(run))
-    return model.eval()
 
 
 def wrong_law(clip: Clip) -> LawParameters:
@@ -159,7 +150,7 @@ def table(
         GHOSTS: drawn(each_alone(prior)),
     }
     if paired is not None:
-        model = load(paired)
+        model = load_run(paired)
         rows |= {
             PAIRED: generated(model, steps),
             HINT_OFF: generated(model, steps, hint=False),
@@ -169,7 +160,7 @@ def table(
             "paired, guided by the energy": generated(model, steps, guidance=Guidance("energy")),
             "paired, projected": generated(model, steps, guidance=Guidance("project")),
         }
-    rows |= {name: generated(load(run), steps) for name, run in others.items()}
+    rows |= {name: generated(load_run(run), steps) for name, run in others.items()}
     if plain is not None:
-        rows[PLAIN] = generated(load(plain), steps)
+        rows[PLAIN] = generated(load_run(plain), steps)
     return rows

@@ -159,6 +159,11 @@ def test_mask_files_that_are_damaged_or_of_another_make(tmp_path):
     (tmp_path / "flip.npz").write_bytes(data)
     (tmp_path / "cut.npz").write_bytes(data[:300])
     (tmp_path / "none.npz").write_bytes(b"")
+    # A way of compression that zipfile does not know: bytes 8 of the local and 10 of the central header.
+    strange = bytearray((tmp_path / "a.npz").read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        strange[strange.index(mark) + offset] = 97
+    (tmp_path / "strange.npz").write_bytes(strange)
     (tmp_path / "text.npy").write_bytes(b"ids")
     np.savez(tmp_path / "keys.npz", masks=ids, more=ids)
     cases = [
@@ -166,6 +171,7 @@ def test_mask_files_that_are_damaged_or_of_another_make(tmp_path):
         ("flip.npz", "must be .*Bad CRC"),
         ("cut.npz", "must be whole masks"),
         ("none.npz", "must be whole masks"),
+        ("strange.npz", "must be whole masks .*compression"),
         ("text.npy", "must be masks"),
         ("keys.npz", "one named ids, holds masks, more"),
     ]

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import worldsim as ws
-from worldsim.models import DiTConfig, ModelCard, WorldModel, WorldModelConfig, export, shipped
+from worldsim.models import DiTConfig, ModelCard, WorldModel, WorldModelConfig, export, load_run, run_facts, shipped
 from worldsim.models.pretrained import CARD, CONFIG, WEIGHTS, find, read_config
 from worldsim.training import TrainConfig, Trainer
 
@@ -146,6 +146,10 @@ def test_a_run_is_exported_with_its_averaged_weights(tmp_path):
     (run / CONFIG).write_text(json.dumps(dataclasses.asdict(SMALL)))
     out = export(run, tmp_path / "out", {"data": "nothing", "metrics": {"loss": 0.5}})
     model = WorldModel.from_pretrained(out)
+    loaded = load_run(run).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in trainer.average.weights.items())
+    facts = run_facts(run)
+    assert (facts["seed"], facts["steps"]) == (0, 6)
     for name, value in trainer.average.weights.items():
         torch.testing.assert_close(model.state_dict()[name], value, rtol=2**-11, atol=2**-24)
         if value.is_floating_point() and name.startswith("denoiser"):

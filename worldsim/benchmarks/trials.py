@@ -271,7 +271,7 @@ def second_take(rollout: Rollout, engine: str) -> Rollout | None:
     """
     try:
         other = get_engine(engine).simulate(rollout.scene, render=False)
-    except (ValueError, NotImplementedError):
+    except ValueError:
         return None
     frames = get_engine(rollout.engine).render(rollout.scene, other.trajectory)
     return dataclasses.replace(other, video=frames.video, ids=frames.ids, depth=frames.depth)

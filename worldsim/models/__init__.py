@@ -4,7 +4,7 @@ from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import PRESETS, DiTConfig, WorldModelConfig, preset
 from worldsim.models.dit import VideoDiT
 from worldsim.models.generation import Generation, Sampling
-from worldsim.models.pretrained import ModelCard, export, shipped
+from worldsim.models.pretrained import ModelCard, export, load_run, run_facts, shipped
 from worldsim.models.world_model import WorldModel
 
 __all__ = [
@@ -18,6 +18,8 @@ __all__ = [
     "WorldModel",
     "WorldModelConfig",
     "export",
+    "load_run",
     "preset",
+    "run_facts",
     "shipped",
 ]

@@ -166,17 +166,44 @@ def export(
     Raises:
         ValueError: Where the run holds no config or no whole checkpoint.
     """
-    run = Path(run)
-    steps = sorted(path for path in run.glob("step_*") if re.fullmatch(r"step_\d+", path.name))
-    require(f"{run}", "the folder of a training run with checkpoints step_*", bool(steps), "none in it")
-    config = from_dict(WorldModelConfig, _read_json(run / CONFIG), str(run / CONFIG))
-    meta, tensors = _read_json(steps[-1] / "meta.json"), _read_tensors(steps[-1] / "average.safetensors")
+    config, tensors = _read_run(Path(run))
     if not isinstance(card, ModelCard):
         card = from_dict(ModelCard, dict(card or {}), "card")
-    check_tensors(tensors, WorldModel(config).state_dict(), f"{steps[-1]}")
+    check_tensors(tensors, WorldModel(config).state_dict(), f"{run}")
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
-    seed, done, minutes = int(meta["config"]["seed"]), int(meta["step"]), _minutes(run / "log.jsonl")
-    return _write(Path(out), config, tensors, dataclasses.replace(card, seed=seed, steps=done, minutes=minutes))
+    return _write(Path(out), config, tensors, dataclasses.replace(card, **run_facts(run)))
+
+
+def load_run(run: str | os.PathLike[str]) -> WorldModel:
+    """The averaged weights of a training run at its last step, in evaluation mode.
+
+    Raises:
+        ValueError: Where the run holds no config or no whole checkpoint.
+    """
+    config, tensors = _read_run(Path(run))
+    model = WorldModel(config)
+    check_tensors(tensors, model.state_dict(), f"{run}")
+    model.load_state_dict(tensors, strict=True)
+    return model.eval()
+
+
+def run_facts(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """Seed, steps and minutes of a training run, all its pieces together."""
+    meta = _read_json(_newest(Path(run)) / "meta.json")
+    minutes = _minutes(Path(run) / "log.jsonl")
+    return {"seed": int(meta["config"]["seed"]), "steps": int(meta["step"]), "minutes": minutes}
+
+
+def _newest(run: Path) -> Path:
+    steps = sorted(path for path in run.glob("step_*") if re.fullmatch(r"step_\d+", path.name))
+    require(f"{run}", "the folder of a training run with checkpoints step_*", bool(steps), "none in it")
+    return steps[-1]
+
+
+def _read_run(run: Path) -> tuple[WorldModelConfig, dict[str, Tensor]]:
+    newest = _newest(run)
+    config = from_dict(WorldModelConfig, _read_json(run / CONFIG), str(run / CONFIG))
+    return config, _read_tensors(newest / "average.safetensors")
 
 
 def _read_json(path: Path) -> Any:

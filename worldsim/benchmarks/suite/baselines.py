@@ -35,7 +35,7 @@ class OtherEngine:
         truth = question.truth
         try:
             take = get_engine(self.name).simulate(truth.scene, render=False)
-        except (ValueError, NotImplementedError) as error:
+        except ValueError as error:
             raise Unanswered(f"{self.name} does not play this scene: {error}") from error
         drawn = get_engine(truth.engine).render(truth.scene, take.trajectory)
         return drawn.video[question.context :]
