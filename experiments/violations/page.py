@@ -24,6 +24,10 @@ TITLES = {
     "permanence": "Permanence: share of balls and frames that show half to twice the true area",
     "teleport": "Teleport: largest leap of a clip, in radii",
     "measured": "Measurability: share of balls and frames that can be placed",
+    "placed": f"Share of clips of which at least {ENOUGH} of the balls and frames can be placed",
+    "overlap placed": "Deepest overlap of a frame, over those clips alone",
+    "deep placed": f"Share of clips with an overlap deeper than {DEEP} radii, over those clips alone",
+    "pass_through placed": "Pass-throughs a clip, over those clips alone",
     "off": "Distance of balls from where they are in truth, in their radii",
     "headline": "Headline of the benchmark, first clips alone",
     "psnr": "PSNR against the truth over the new frames, decibels",
@@ -139,7 +143,7 @@ def _how(pieces: list[dict[str, Any]]) -> str:
             found[p["row"]] = found.get(p["row"], 0) + p["clips"] * p["seeds"]
         if p["run"]:
             runs[p["row"] + (", space" if layout == "space" else "")] = (
-                f"{p['run']['steps']} steps, seed {p['run']['seed']}, {p['run']['minutes']} minutes"
+                f"{p['run']['steps']} steps, seed {p['run']['seed']}, {p['run']['minutes']:.1f} minutes"
             )
     steps = {p["row"]: p["steps"] for p in pieces if p["run"] or p["row"].startswith(PAIRED)}
     counts = ". ".join(f"Clips x sampling seeds in distribution, {layout}: {_list(n)}" for layout, n in clips.items())

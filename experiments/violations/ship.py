@@ -19,7 +19,7 @@ from page import CELLS, RATIOS
 from rows import FLOOR, PAIRED, PLAIN, RASTER
 from summary import Table, formed, gather, load_pieces, ratio
 
-from worldsim.models import ModelCard, export
+from worldsim.models import ModelCard, export, run_facts
 from worldsim.training import checkpoints, load_checkpoint
 
 FIGURES = ("overlap", "deep", "pass_through", "permanence", "rigidity", "headline", "psnr")
@@ -59,9 +59,12 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--sharpened", type=Path)
     arguments = parser.parse_args()
-    told = command(arguments.run, "RUN", arguments.plain)
+    pieces = load_pieces(arguments.pieces)
+    steps = next(piece["steps"] for piece in pieces if piece["row"] == (PLAIN if arguments.plain else PAIRED))
+    told, before = command(arguments.run, "RUN", arguments.plain), ""
     if arguments.sharpened is not None:
         told = f"{command(arguments.sharpened, 'FIRST', arguments.plain)}; then {told} --sharpen FIRST"
+        before = f"The first run took {run_facts(arguments.sharpened)['minutes']:.0f} minutes more. "
     scenes: dict[str, dict[str, Any]] = {}
     for family in (FAMILIES[name] for name in families(free=False)):
         scenes.setdefault(family.scene, {**family.parameters, "fps": FPS})
@@ -73,9 +76,10 @@ def main() -> None:
         data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
         command=told,
         hardware=f"{platform.machine()}, two shared cores, no GPU",
-        metrics=metrics(gather(load_pieces(arguments.pieces), READERS[0])),
-        notes="Read by the tracker; overlaps in radii of the smaller ball; experiments/violations has the rest. 32 x "
-        "32 pixels of shaded balls that move in one vertical plane, for study and demonstration alone.",
+        metrics=metrics(gather(pieces, READERS[0])),
+        notes=f"{before}Read by the tracker, {steps} Euler steps; overlaps in radii of the smaller ball; "
+        "experiments/violations has the rest. 32 x 32 pixels of shaded balls that move in one vertical plane, for "
+        "study and demonstration alone.",
     )
     print(export(arguments.run, arguments.out, card))
 

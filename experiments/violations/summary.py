@@ -20,6 +20,7 @@ DRAWS = 2000
 # Figures of which more is worse: clips that cannot be measured get the worst value that any row's clip has.
 WORSE = ("deepest", "overlap", "deep", "pass_through", "rigidity", "teleport")
 EVENTS = ("deep", "pass_through")
+PLACED = ("overlap", "deep", "pass_through")  # also given over the clips that can be placed alone
 FORMED = 0.9
 
 
@@ -60,11 +61,22 @@ def gather(pieces: Iterable[dict[str, Any]], reader: str) -> Table:
         row: {cell: {name: np.array(v, float) for name, v in figures.items()} for cell, figures in cells.items()}
         for row, cells in parts.items()
     }
+    for figures in (figures for cells in table.values() for figures in cells.values()):
+        placed = placeable(figures)
+        figures["placed"] = placed.astype(float)
+        for name in PLACED:
+            figures[f"{name} placed"] = np.where(placed, figures[name], np.nan)
     for cell in {cell for cells in table.values() for cell in cells}:
         # What is made to err is no yardstick for the others.
         for made in (False, True):
             fill_worst([cells[cell] for row, cells in table.items() if cell in cells and (row in CHECKS) == made])
     return table
+
+
+def placeable(figures: dict[str, Floats]) -> NDArray[np.bool_]:
+    """(clips,) whether enough of a clip's balls and frames can be placed."""
+    enough: NDArray[np.bool_] = np.nan_to_num(figures["measured"], nan=1.0) >= ENOUGH
+    return enough
 
 
 def fill_worst(rows: list[dict[str, Floats]]) -> None:
@@ -74,7 +86,7 @@ def fill_worst(rows: list[dict[str, Floats]]) -> None:
     """
     if not rows:
         return
-    good = [np.nan_to_num(row["measured"], nan=1.0) >= ENOUGH for row in rows]
+    good = [placeable(row) for row in rows]
     for name in WORSE:
         seen = np.concatenate([row[name][ok] for row, ok in zip(rows, good, strict=True)])
         worst = np.nanmax(seen) if np.isfinite(seen).any() else np.nan
