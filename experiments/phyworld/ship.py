@@ -1,4 +1,9 @@
-"""Make a checkpoint to ship of a run and its results: python experiments/phyworld/ship.py RUN RESULTS OUT [--plain]."""
+"""Make a checkpoint to ship of a run and its results.
+
+python experiments/phyworld/ship.py RUN RESULTS OUT [--plain] [--before FIRST]
+
+--before names the run that RUN went on from by --start.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +15,17 @@ from pathlib import Path
 from data import FAMILIES, PIXELS
 from page import CELLS
 
-from worldsim.models import ModelCard, export
+from worldsim.models import ModelCard, export, run_facts
 from worldsim.training import checkpoints, load_checkpoint
 
 NUM_FRAMES = 16
+
+
+def command(run: Path, out: str, plain: bool) -> str:
+    """What a run was started with."""
+    asked = load_checkpoint(checkpoints(run)[-1])[1]["config"]
+    told = f"--steps {asked['steps']} --learning-rate {asked['learning_rate']:g}{' --plain' * plain}"
+    return f"python experiments/phyworld/train.py DATA {out} {told}"
 
 
 def main() -> None:
@@ -23,6 +35,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--before", type=Path)
     arguments = parser.parse_args()
     document = json.loads(arguments.results.read_text())
     rows = document["readers"]["difference"]
@@ -31,18 +44,20 @@ def main() -> None:
         f"velocity error, {name}": {where: round(rows[name][where]["frame_velocity"]["mean"], 4) for where in CELLS}
         for name in shown
     }
-    asked = load_checkpoint(checkpoints(arguments.run)[-1])[1]["config"]
+    told, earlier = command(arguments.run, "RUN", arguments.plain), ""
+    if arguments.before is not None:
+        told = f"{command(arguments.before, 'FIRST', arguments.plain)}; then {told} --start FIRST"
+        earlier = f"The first run took {run_facts(arguments.before)['minutes']:.0f} minutes more. "
     card = ModelCard(
         scenes={family: {} for family in FAMILIES},
         size=(PIXELS, PIXELS),
         num_frames=NUM_FRAMES,
         oversampling=4,  # the painter's edges are exactly covered; an engine's are where they are averaged down
         data="event-exact clips of PhyWorld's worlds by experiments/phyworld/data.py, 1500 id/train seeds a family",
-        command=f"python experiments/phyworld/train.py DATA RUN --steps {asked['steps']} "
-        f"--learning-rate {asked['learning_rate']:g}{' --plain' if arguments.plain else ''}",
+        command=told,
         hardware=f"{platform.machine()}, one thread of two shared cores, no GPU",
         metrics=figures,
-        notes="Velocity errors in units a second, mean over new frames and axes; experiments/phyworld has the rest. "
+        notes=f"{earlier}Velocity errors in units a second, mean over new frames and axes; experiments/phyworld has the rest. "
         "32 x 32 pixels of flat discs, for study and demonstration alone. The test scenes were drawn after its design "
         "was settled on others.",
     )

@@ -1,6 +1,6 @@
 """Train a paired or a plain model on PhyWorld's worlds.
 
-python experiments/phyworld/train.py DATA OUT [--plain] [--steps 1500] [--minutes 0] [--resume]
+python experiments/phyworld/train.py DATA OUT [--plain] [--steps 1500] [--minutes 0] [--resume] [--start RUN]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from data import FAMILIES, ClipSet
 
 from worldsim.models.config import WorldModelConfig, preset
 from worldsim.models.world_model import WorldModel
-from worldsim.training import TrainConfig, Trainer, Validation, last_fall, step_generator
+from worldsim.training import TrainConfig, Trainer, Validation, last_fall, start_from, step_generator
 
 NUM_CONTEXT, BATCH, HELD_OUT = 4, 12, 32
 # With the hint all new frames are made at once; without it two at a time, from which on bodies form many times sooner.
@@ -56,12 +56,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--start", type=Path, help="a run of the same kind whose averaged weights to go on from")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     sets = [ClipSet(arguments.data, family, "id", "train") for family in FAMILIES]
     config = model_config(arguments.plain)
     model, frames = WorldModel(config), config.clip_frames
+    if arguments.start is not None:
+        start_from(model, arguments.start)
 
     def batch_for(step: int) -> object:
         generator = step_generator(arguments.seed + 1, step)

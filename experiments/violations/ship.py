@@ -1,13 +1,14 @@
 """Make a checkpoint to ship of a run and what was measured.
 
-python experiments/violations/ship.py RUN PIECES OUT [--plain] [--sharpened FIRST]
+python experiments/violations/ship.py RUN PIECES OUT [--plain] [--before FIRST ...]
 
-PIECES is the folder that evaluate.py filled, FIRST the run that RUN went on from by --sharpen.
+PIECES is the folder that evaluate.py filled; --before names the runs that RUN went on from by --start, in order.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,18 @@ def metrics(table: Table) -> dict[str, Any]:
     return shown
 
 
-def command(run: Path, out: str, plain: bool) -> str:
-    """What a run was started with."""
-    config = load_checkpoint(checkpoints(run)[-1])[1]["config"]
-    asked = f"--steps {config['steps']} --learning-rate {config['learning_rate']:g}{' --levers' if plain else ''}"
-    return f"python experiments/violations/train.py DATA {out} --readout READOUT {asked}"
+def commands(runs: list[Path], plain: bool) -> str:
+    """What the runs were started with, each from the one before it."""
+    told, before = [], ""
+    for run, name in zip(runs, [*(f"RUN{n}" for n in range(1, len(runs))), "RUN"], strict=True):
+        asked = load_checkpoint(checkpoints(run)[-1])[1]["config"]
+        sharp = json.loads((run / "config.json").read_text(encoding="utf-8"))["dit"]["sharp"]
+        told.append(
+            f"python experiments/violations/train.py DATA {name} --readout READOUT --steps {asked['steps']} "
+            f"--learning-rate {asked['learning_rate']:g}{' --levers' * plain}{before}{' --sharp' * sharp}"
+        )
+        before = f" --start {name}"
+    return "; then ".join(told)
 
 
 def main() -> None:
@@ -57,14 +65,12 @@ def main() -> None:
     parser.add_argument("pieces", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--sharpened", type=Path)
+    parser.add_argument("--before", type=Path, nargs="*", default=[])
     arguments = parser.parse_args()
     pieces = load_pieces(arguments.pieces)
     steps = next(piece["steps"] for piece in pieces if piece["row"] == (PLAIN if arguments.plain else PAIRED))
-    told, before = command(arguments.run, "RUN", arguments.plain), ""
-    if arguments.sharpened is not None:
-        told = f"{command(arguments.sharpened, 'FIRST', arguments.plain)}; then {told} --sharpen FIRST"
-        before = f"The first run took {run_facts(arguments.sharpened)['minutes']:.0f} minutes more. "
+    before = sum(run_facts(run)["minutes"] for run in arguments.before)
+    earlier = f"The runs before the last took {before:.0f} minutes more. " if arguments.before else ""
     scenes: dict[str, dict[str, Any]] = {}
     for family in (FAMILIES[name] for name in families(free=False)):
         scenes.setdefault(family.scene, {**family.parameters, "fps": FPS})
@@ -74,10 +80,10 @@ def main() -> None:
         num_frames=CLIP_FRAMES,
         oversampling=OVERSAMPLING,
         data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
-        command=told,
+        command=commands([*arguments.before, arguments.run], arguments.plain),
         hardware=f"{platform.machine()}, two shared cores, no GPU",
         metrics=metrics(gather(pieces, READERS[0])),
-        notes=f"{before}Read by the tracker, {steps} Euler steps; overlaps in radii of the smaller ball; "
+        notes=f"{earlier}Read by the tracker, {steps} Euler steps; overlaps in radii of the smaller ball; "
         "experiments/violations has the rest. 32 x 32 pixels of shaded balls that move in one vertical plane, for "
         "study and demonstration alone.",
     )

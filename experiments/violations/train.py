@@ -1,11 +1,11 @@
 """Train the transformer on shaded balls in a box and on the hoop, with any of the levers or as a plain twin.
 
 python experiments/violations/train.py DATA OUT --readout READOUT [--levers hint state consistency | --levers]
-    [--families balls3 balls4 balls5 hoop] [--steps 600] [--minutes 0] [--resume] [--sharpen RUN]
+    [--families balls3 balls4 balls5 hoop] [--steps 600] [--minutes 0] [--resume] [--start RUN] [--sharp]
 
 DATA comes from data.py, READOUT from experiments/readout/train.py. --levers alone trains the plain twin: the same
 network, Setup tokens and readout (which only reads what it generates). Lever 4, guidance, belongs to sampling.
---sharpen goes on from RUN's averaged weights with copies that are cut sharp (worldsim/models/copying.py).
+--start goes on from RUN's averaged weights, of any levers; --sharp cuts copies sharp (worldsim/models/copying.py).
 --families space3, with a readout trained with --space, is for balls that move freely in space.
 """
 
@@ -22,7 +22,7 @@ from data import FAMILIES, FPS, NUM_CONTEXT, families
 from worldsim.data import ClipSet
 from worldsim.models.config import WorldModelConfig, preset
 from worldsim.models.world_model import WorldModel
-from worldsim.training import TrainConfig, Trainer, Validation, averaged_weights, last_fall, step_generator
+from worldsim.training import TrainConfig, Trainer, Validation, last_fall, start_from, step_generator
 from worldsim.vision.learned_readout import LearnedReadout
 
 LEVERS = ("hint", "state", "consistency")
@@ -41,7 +41,7 @@ def turns_of(names: list[str]) -> list[str]:
     return [turn for name in others for turn in ("hoop", name)]
 
 
-def model_config(levers: list[str], free: bool, sharp: bool = False) -> WorldModelConfig:
+def model_config(levers: list[str], free: bool, sharp: bool) -> WorldModelConfig:
     """The same network for all; levers change what it is told and what it is trained for."""
     state = "state" in levers
     return WorldModelConfig(
@@ -80,7 +80,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--sharpen", type=Path, help="a run whose weights to start from")
+    parser.add_argument("--start", type=Path, help="a run whose averaged weights to go on from")
+    parser.add_argument("--sharp", action="store_true", help="cut copies sharp")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
@@ -90,14 +91,14 @@ def main() -> None:
             parser.error(f"--families: must all be among {', '.join(families(free))}, got {name!r}")
     sets = {family: ClipSet(arguments.data, family, "id", "train") for family in arguments.families}
     turns = turns_of(arguments.families)
-    config = model_config(arguments.levers, free, arguments.sharpen is not None)
+    config = model_config(arguments.levers, free, arguments.sharp)
     model, frames = WorldModel(config), config.clip_frames
     readout = LearnedReadout.load(arguments.readout)
     assert isinstance(model.readout, LearnedReadout)
     if readout.config != model.readout.config:
         parser.error(f"--readout: must be one trained with{'' if free else 'out'} --space, got {readout.config}")
-    if arguments.sharpen is not None:
-        model.load_state_dict(averaged_weights(arguments.sharpen))
+    if arguments.start is not None:
+        start_from(model, arguments.start, new=("state_head.",))
     model.readout.load_state_dict(readout.state_dict())
 
     def batch_for(step: int) -> object:

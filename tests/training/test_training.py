@@ -17,9 +17,11 @@ from worldsim.training import (
     TrainConfig,
     Trainer,
     Validation,
+    averaged_weights,
     checkpoints,
     last_fall,
     load_checkpoint,
+    start_from,
     step_generator,
 )
 from worldsim.training.ema import exponent_for
@@ -190,3 +192,18 @@ def test_the_last_fall_is_of_the_last_tenth_of_all_steps(tmp_path):
     assert last_fall(tmp_path) == pytest.approx(0.02)
     (tmp_path / "validation.jsonl").write_text(json.dumps(lines[-1]) + "\n")
     assert math.isnan(last_fall(tmp_path))
+
+
+def test_another_run_starts_from_the_averaged_weights_and_refuses_another_network(tmp_path):
+    Trainer(Line(), batch_for, config(tmp_path)).train()
+    average, model = averaged_weights(tmp_path), Line()
+    start_from(model, tmp_path)
+    assert all(torch.equal(value, average[name]) for name, value in model.state_dict().items())
+    model.head = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"run: must be of the same network, .* differs in head\.bias"):
+        start_from(model, tmp_path)
+    kept = model.head.weight.clone()
+    start_from(model, tmp_path, new=("head.",))
+    assert torch.equal(model.head.weight, kept)
+    with pytest.raises(ValueError, match="run: must be of the same network"):
+        start_from(torch.nn.Linear(2, 2), tmp_path)

@@ -1,6 +1,6 @@
 """The trainer: accelerate, averages of weights, checkpoints that resume."""
 
-from worldsim.training.checkpoint import averaged_weights, checkpoints, load_checkpoint, save_checkpoint
+from worldsim.training.checkpoint import averaged_weights, checkpoints, load_checkpoint, save_checkpoint, start_from
 from worldsim.training.ema import PowerAverage
 from worldsim.training.trainer import Trainable, TrainConfig, Trainer, step_generator
 from worldsim.training.validation import Validation, last_fall
@@ -16,5 +16,6 @@ __all__ = [
     "last_fall",
     "load_checkpoint",
     "save_checkpoint",
+    "start_from",
     "step_generator",
 ]

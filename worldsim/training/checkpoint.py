@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 SCHEMA_VERSION = 1
 _NAME = re.compile(r"step_(\d{8})")
@@ -93,3 +93,22 @@ def averaged_weights(run: Path) -> dict[str, Tensor]:
     if not found:
         raise ValueError(f"run: must hold a checkpoint, {run} has none")
     return load_checkpoint(found[-1])[0]["average"]
+
+
+def start_from(model: nn.Module, run: Path, new: tuple[str, ...] = ()) -> None:
+    """Give a model the averaged weights of a run's newest checkpoint, so that another run goes on from them.
+
+    Args:
+        model: To start.
+        run: Folder of a run of the same network.
+        new: First letters of the names that the run may lack: parts that the model has and the run had not.
+
+    Raises:
+        ValueError: Where the run has no whole checkpoint, or is of another network; names the first tensor.
+    """
+    weights, wanted = averaged_weights(run), model.state_dict()
+    lacking = [name for name in wanted if name not in weights and not name.startswith(new)]
+    misfits = [name for name, value in weights.items() if name not in wanted or wanted[name].shape != value.shape]
+    if lacking or misfits:
+        raise ValueError(f"run: must be of the same network, {run} differs in {sorted(lacking + misfits)[0]}")
+    model.load_state_dict(weights, strict=False)
