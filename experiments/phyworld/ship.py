@@ -58,8 +58,8 @@ def main() -> None:
         hardware=f"{platform.machine()}, one thread of two shared cores, no GPU",
         metrics=figures,
         notes=f"{earlier}Velocity errors in units a second, mean over new frames and axes; experiments/phyworld has "
-        "the rest. 32 x 32 pixels of flat discs, for study and demonstration alone. The test scenes were drawn after its design "
-        "was settled on others.",
+        "the rest. 32 x 32 pixels of flat discs, for study and demonstration alone. The test scenes were drawn after "
+        "its design was settled on others.",
     )
     print(export(arguments.run, arguments.out, card))
 

@@ -26,7 +26,7 @@ import torch
 from data import FAMILIES, PIXELS, families
 from measure import READERS, Sample, by_readout, by_tracker, figures, sample, sharpness
 from reader import ENLARGE, enlarged, tracker_for
-from rows import Row, table
+from rows import PAIRED, PLAIN, Row, table
 from torch import Tensor
 
 import worldsim as ws
@@ -136,7 +136,7 @@ def main() -> None:
             if name not in known:
                 parser.error(f"--{option}: must be among {', '.join(known)}, got {name!r}")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    runs = {"paired": arguments.paired, "plain twin": arguments.plain, **dict(arguments.row)}
+    runs = {PAIRED: arguments.paired, PLAIN: arguments.plain, **dict(arguments.row)}
     began = time.monotonic()
     for name, row in rows.items():
         if arguments.only and name not in arguments.only:
@@ -149,7 +149,7 @@ def main() -> None:
                     continue
                 clips = ClipSet(arguments.data, family, split, arguments.role)
                 start = time.monotonic()
-                seeds = arguments.seeds if name in runs or name.startswith("paired") else 1
+                seeds = arguments.seeds if name in runs or name.startswith((PAIRED, PLAIN)) else 1
                 share = [math.ceil(n * told.share) for n in (arguments.clips, arguments.headline)]
                 document = evaluate(row, clips, readout, share[0], seeds, share[1])
                 document |= {

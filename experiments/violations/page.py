@@ -145,7 +145,7 @@ def _how(pieces: list[dict[str, Any]]) -> str:
             runs[p["row"] + (", space" if layout == "space" else "")] = (
                 f"{p['run']['steps']} steps, seed {p['run']['seed']}, {p['run']['minutes']:.1f} minutes"
             )
-    steps = {p["row"]: p["steps"] for p in pieces if p["run"] or p["row"].startswith(PAIRED)}
+    steps = {p["row"]: p["steps"] for p in pieces if p["run"] or p["row"].startswith((PAIRED, PLAIN))}
     counts = ". ".join(f"Clips x sampling seeds in distribution, {layout}: {_list(n)}" for layout, n in clips.items())
     return (
         f"{counts}. Euler steps: {_list(steps)}. {pieces[0]['hardware']}, {sum(minutes.values()):.0f} minutes in "

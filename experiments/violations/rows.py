@@ -162,5 +162,7 @@ def table(
         }
     rows |= {name: generated(load_run(run), steps) for name, run in others.items()}
     if plain is not None:
-        rows[PLAIN] = generated(load_run(plain), steps)
+        model = load_run(plain)
+        rows[PLAIN] = generated(model, steps)
+        rows["plain twin, guided by the energy"] = generated(model, steps, guidance=Guidance("energy"))
     return rows
