@@ -1,7 +1,7 @@
 """Shaded clips whose bodies move in one vertical plane: three to five balls in a box, and a ball shot at a ring's side.
 
 python experiments/violations/data.py OUT [--train 3000] [--val 60] [--test 200] [--flat] [--space]
-    [--families NAME ...]
+    [--families NAME ...] [--splits id ood]
 
 Simulated and drawn by MuJoCo at 128 px and averaged down to 32; 24 frames at 16 a second. Numbers are clips of the box
 and as many of the hoop; with --space, of three balls that move in all three directions, and of these alone. Scenes of
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--flat", action="store_true", help="also the test scenes in flat colours")
     parser.add_argument("--space", action="store_true", help="free motion in space, in place of the other sets")
     parser.add_argument("--families", nargs="*", choices=list(FAMILIES), help="sets to make; all where left out")
+    parser.add_argument("--splits", nargs="+", choices=["id", "ood"], default=["id", "ood"], help="of the test clips")
     arguments = parser.parse_args()
     for family in arguments.families or families(arguments.space):
         told = FAMILIES[family]
@@ -169,7 +170,7 @@ def main() -> None:
         }
         make(arguments.out, family, "id", "train", counts["train"])
         make(arguments.out, family, "id", "val", counts["val"])
-        for split in ("id", "ood"):
+        for split in arguments.splits:
             make(arguments.out, family, split, "test", counts["test"])
             if arguments.flat:
                 make(arguments.out, family, split, "test", counts["test"], "flat")

@@ -77,7 +77,8 @@ def read_laws(
         why = (
             "needs planar=True, a scene or a setup: overlap in the picture may be occlusion, and lengths have no scale"
             if regime == "unknown"
-            else "no body can be placed: free balls can, and in a plane or with a scene free boxes and capsules"
+            else "no body can be placed: balls can, in a plane or with a scene boxes, capsules and convex polygons, "
+            "with a scene in space rings; links of one object where each has a mask of its own"
         )
         for law in LAWS:
             if law not in result:
