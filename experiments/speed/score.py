@@ -3,7 +3,7 @@
     python experiments/speed/score.py [--out docs/measured] [--rounds 7]
 
 Clips of 49 frames at 128 pixels with their masks, judged with their setup: processor time of this process, one thread.
-The bar is 50 clips a second for all violations together (issue 4). Writes score_speed.json and the page made of it.
+The bar is 50 clips a second for all violations together. Writes score_speed.json and the page made of it.
 """
 
 from __future__ import annotations

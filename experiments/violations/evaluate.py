@@ -4,9 +4,10 @@ python experiments/violations/evaluate.py DATA OUT --readout READOUT [--paired R
     [--only NAME ...] [--families NAME ...] [--clips 200] [--seeds 1] [--steps 6] [--headline 25]
 
 Each row of each set of clips is a file of its own in OUT, and is not made again where it is there: rows can be added
-one at a time. page.py OUT prints the page. Without runs, the rows that need none are made: the ground truth (the
-readers' floor), the rasterised prior, and a violating twin. A readout that was trained with --space is asked about the
-sets in which motion is free, any other one about those in one plane; the same OUT may hold both.
+one at a time; one OUT is for one role and number of clips. page.py OUT prints the page. Without runs, the rows that
+need none are made: the ground truth (the readers' floor), the rasterised prior, and a violating twin. A readout trained
+with --space is asked about the sets in which motion is free, any other one about those in one plane; the same OUT may
+hold both.
 """
 
 from __future__ import annotations
@@ -100,6 +101,14 @@ def evaluate(
     return {"readers": found, "headline": scores}
 
 
+def same(path: Path, asked: dict[str, Any]) -> None:
+    """Refuse to let a row that was made with other settings stand for the one that is asked for."""
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in asked.items():
+        if stored.get(key) != value:
+            raise ValueError(f"--{key}: must be {stored.get(key)!r} as in {path}, or OUT another folder; got {value!r}")
+
+
 def named(text: str) -> tuple[str, Path]:
     """NAME=RUN."""
     name, found, run = text.partition("=")
@@ -145,20 +154,25 @@ def main() -> None:
             for family in arguments.families or judged:
                 told = FAMILIES[family]
                 path = piece(arguments.out, name, family, split)
-                if path.exists():
-                    continue
                 clips = ClipSet(arguments.data, family, split, arguments.role)
-                start = time.monotonic()
                 seeds = arguments.seeds if name in runs or name.startswith((PAIRED, PLAIN)) else 1
                 share = [math.ceil(n * told.share) for n in (arguments.clips, arguments.headline)]
+                asked = {
+                    "role": arguments.role,
+                    "clips": min(share[0], len(clips)),
+                    "seeds": seeds,
+                    "steps": arguments.steps,
+                }
+                if path.exists():
+                    same(path, asked)
+                    continue
+                start = time.monotonic()
                 document = evaluate(row, clips, readout, share[0], seeds, share[1])
                 document |= {
                     "row": name,
                     "family": family,
                     "split": split,
-                    "clips": min(share[0], len(clips)),
-                    "seeds": seeds,
-                    "steps": arguments.steps,
+                    **asked,
                     "pixels": PIXELS,
                     "seconds": round(time.monotonic() - start, 1),
                     "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {arguments.threads} thread",

@@ -38,23 +38,22 @@ GAPS = ("overlap", "pass_through", "recall", "permanence")
 
 def page(pieces: list[dict[str, Any]]) -> str:
     """Markdown."""
-    rng = np.random.default_rng(0)
     tables = {reader: gather(pieces, reader) for reader in READERS}
     parts = [_how(pieces)]
     for reader in READERS:
         for name, title in TITLES.items():
             if reader == READERS[0] or name not in ONCE:
-                parts += [f"\n{title}, reader {reader}:\n", _grid(tables[reader], name, rng)]
-    parts += ["\n### Ratios\n", _ratios(tables, rng), "\n### Gap between the readers\n", _gaps(tables, rng)]
-    parts += ["\n### In words\n", *_words(tables[READERS[0]], rng)]
+                parts += [f"\n{title}, reader {reader}:\n", _grid(tables[reader], name)]
+    parts += ["\n### Ratios\n", _ratios(tables), "\n### Gap between the readers\n", _gaps(tables)]
+    parts += ["\n### In words\n", *_words(tables[READERS[0]])]
     return "\n".join(parts)
 
 
-def _figure(figures: dict[str, np.ndarray], name: str, rng: np.random.Generator) -> Interval | None:
+def _figure(figures: dict[str, np.ndarray], name: str) -> Interval | None:
     if name == "recall":
-        return recall(figures["met"], figures["due"], rng)
+        return recall(figures["met"], figures["due"])
     values = figures[name]
-    return mean(values, rng) if np.isfinite(values).any() else None
+    return mean(values) if np.isfinite(values).any() else None
 
 
 def _lines(rows: list[list[str]]) -> str:
@@ -66,16 +65,16 @@ def _columns(table: Table) -> list[str]:
     return [cell for cell in CELLS if any(cell in cells for cells in table.values())]
 
 
-def _grid(table: Table, name: str, rng: np.random.Generator) -> str:
+def _grid(table: Table, name: str) -> str:
     columns = _columns(table)
     rows = [["", *columns]]
     for row, cells in table.items():
-        found = [_figure(cells[cell], name, rng) if cell in cells else None for cell in columns]
+        found = [_figure(cells[cell], name) if cell in cells else None for cell in columns]
         rows.append([row, *("-" if f is None else str(f) for f in found)])
     return _lines(rows)
 
 
-def _ratios(tables: dict[str, Table], rng: np.random.Generator) -> str:
+def _ratios(tables: dict[str, Table]) -> str:
     """Of each row against the paired one; the violating twin against the raster checks the measure."""
     columns = _columns(tables[READERS[0]])
     rows = [["", "reader", "figure", *columns]]
@@ -94,12 +93,12 @@ def _ratios(tables: dict[str, Table], rng: np.random.Generator) -> str:
                     elif worse != GHOSTS and not formed(tables[READERS[0]][worse][f"{cell.split()[0]} id"]):
                         shown.append("not formed")
                     else:
-                        shown.append(str(ratio(*(figures[name] for figures in needed), name, rng)))
+                        shown.append(str(ratio(*(figures[name] for figures in needed), name)))
                 rows.append([f"{worse} over {better}", reader, name, *shown])
     return _lines(rows)
 
 
-def _gaps(tables: dict[str, Table], rng: np.random.Generator) -> str:
+def _gaps(tables: dict[str, Table]) -> str:
     """The readout's figure less the tracker's."""
     first, second = (tables[reader] for reader in READERS)
     columns = _columns(first)
@@ -111,21 +110,21 @@ def _gaps(tables: dict[str, Table], rng: np.random.Generator) -> str:
                 if cell not in first[row]:
                     shown.append("-")
                     continue
-                one, two = (_figure(table[row][cell], name, rng) for table in (first, second))
+                one, two = (_figure(table[row][cell], name) for table in (first, second))
                 shown.append("-" if one is None or two is None else f"{two.value - one.value:+.3f}")
             rows.append([row, name, *shown])
     return _lines(rows)
 
 
-def _words(table: Table, rng: np.random.Generator) -> list[str]:
+def _words(table: Table) -> list[str]:
     """What the transformer adds to the raster, and whether it learned physics."""
     said = []
     for cell in CELLS:
         if cell in table.get(PAIRED, {}) and cell in table.get(RASTER, {}):
-            more = gain(table[PAIRED][cell]["psnr"], table[RASTER][cell]["psnr"], rng)
+            more = gain(table[PAIRED][cell]["psnr"], table[RASTER][cell]["psnr"])
             said.append(f"- {cell}: paired shows {more} decibels more of the picture than the rasterised prior.")
         if cell in table.get(HINT_OFF, {}) and cell in table.get(PLAIN, {}):
-            less = gain(table[PLAIN][cell]["overlap"], table[HINT_OFF][cell]["overlap"], rng)
+            less = gain(table[PLAIN][cell]["overlap"], table[HINT_OFF][cell]["overlap"])
             told = "learned physics" if less.low > 0 else "no sign of learned physics"
             said.append(f"- {cell}: hint off, overlap is {less} radii less than plain's: {told}.")
     return said or ["- Nothing yet: neither a paired nor a plain run has been evaluated."]

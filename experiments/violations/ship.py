@@ -35,11 +35,10 @@ def metrics(table: Table) -> dict[str, Any]:
             row = {key: round(float(np.nanmean(figures[key])), 4) for key in known}
             row["recall"] = round(float(figures["met"].sum() / figures["due"].sum()), 4)
             shown[f"{name}, {cell}"] = row
-    rng = np.random.default_rng(0)
     for cell in CELLS:
         needed = [table.get(name, {}).get(cell) for name in (PLAIN, PAIRED, FLOOR)]
         if None not in needed and formed(table[PLAIN][f"{cell.split()[0]} id"]):
-            found = {key: ratio(*(figures[key] for figures in needed if figures), key, rng) for key in RATIOS}
+            found = {key: ratio(*(figures[key] for figures in needed if figures), key) for key in RATIOS}
             shown[f"plain over paired, {cell}"] = {key: str(value) for key, value in found.items()}
     return shown
 

@@ -1,4 +1,4 @@
-"""From figures of clips to what is claimed: means, recalls, and ratios with their bootstrap intervals (DESIGN.md)."""
+"""From figures of clips to what is claimed: means, recalls, and ratios with their bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from rows import CHECKS
 
 Floats = NDArray[np.float64]
 
-DRAWS = 2000
+# Each interval has draws of its own, so that it is the same on every page.
+DRAWS, SEED = 2000, 0
 # Figures of which more is worse: clips that cannot be measured get the worst value that any row's clip has.
 WORSE = ("deepest", "overlap", "deep", "pass_through", "rigidity", "teleport")
 EVENTS = ("deep", "pass_through")
@@ -108,20 +109,21 @@ def interval(value: float, drawn: Floats) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
-def mean(values: Floats, rng: np.random.Generator) -> Interval:
+def mean(values: Floats) -> Interval:
     """Over clips."""
     good = values[np.isfinite(values)]
-    return interval(float(good.mean()) if len(good) else np.nan, draws(values, rng))
+    return interval(float(good.mean()) if len(good) else np.nan, draws(values, np.random.default_rng(SEED)))
 
 
-def recall(met: Floats, due: Floats, rng: np.random.Generator) -> Interval:
+def recall(met: Floats, due: Floats) -> Interval:
     """Share of the true contacts that occur, clips resampled."""
-    pick = rng.integers(len(met), size=(DRAWS, len(met)))
+    pick = np.random.default_rng(SEED).integers(len(met), size=(DRAWS, len(met)))
     return interval(float(met.sum() / due.sum()), met[pick].sum(1) / due[pick].sum(1).clip(1))
 
 
-def gain(first: Floats, second: Floats, rng: np.random.Generator) -> Interval:
+def gain(first: Floats, second: Floats) -> Interval:
     """Mean of the first less that of the second, each resampled."""
+    rng = np.random.default_rng(SEED)
     return interval(float(np.nanmean(first) - np.nanmean(second)), draws(first, rng) - draws(second, rng))
 
 
@@ -136,9 +138,9 @@ def least(floor: Floats, name: str) -> float:
     return float(floor.std(ddof=1) / np.sqrt(len(floor)))
 
 
-def ratio(worse: Floats, better: Floats, floor: Floats, name: str, rng: np.random.Generator) -> Interval:
+def ratio(worse: Floats, better: Floats, floor: Floats, name: str) -> Interval:
     """(worse - floor) / (better - floor), each row's clips resampled on their own."""
-    bound = least(floor, name)
+    bound, rng = least(floor, name), np.random.default_rng(SEED)
     drawn = [draws(x, rng) for x in (worse, better, floor)]
     value = (worse.mean() - floor.mean()) / max(better.mean() - floor.mean(), bound)
     return interval(float(value), (drawn[0] - drawn[2]) / np.maximum(drawn[1] - drawn[2], bound))

@@ -93,13 +93,9 @@ def main() -> None:
     turns = turns_of(arguments.families)
     config = model_config(arguments.levers, free, arguments.sharp)
     model, frames = WorldModel(config), config.clip_frames
-    readout = LearnedReadout.load(arguments.readout)
-    assert isinstance(model.readout, LearnedReadout)
-    if readout.config != model.readout.config:
-        parser.error(f"--readout: must be one trained with{'' if free else 'out'} --space, got {readout.config}")
     if arguments.start is not None:
         start_from(model, arguments.start, new=("state_head.",))
-    model.readout.load_state_dict(readout.state_dict())
+    model.take_readout(LearnedReadout.load(arguments.readout))
 
     def batch_for(step: int) -> object:
         generator = step_generator(arguments.seed + 1, step)

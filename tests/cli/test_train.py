@@ -88,6 +88,28 @@ def test_a_run_on_latents_takes_its_tokenizer_along(capsys, rollouts, tmp_path):
         torch.testing.assert_close(model.tokenizer.state_dict()[name], value, rtol=2**-11, atol=2**-24)
 
 
+def test_a_run_takes_a_trained_readout_along(capsys, rollouts, tmp_path):
+    words = [*TINY, "steps=1", "samples=0", f"data={rollouts}", f"out={tmp_path / 'run'}"]
+    code, _, err = run(capsys, *words, "model.readout=learned")
+    assert code == 2
+    assert "readout: must have trained weights" in err
+    code, _, err = run(capsys, *words, "readout=violations-small")
+    assert code == 2
+    assert "readout: must be left out where readout is 'colour'" in err
+    code, _, err = run(capsys, *words, "readout=phyworld-small", "model.readout=learned")
+    assert code == 2
+    assert "readout: must be a checkpoint with a learned readout, phyworld-small reads by colour" in err
+    told = ("readout=violations-small", "model.readout=learned", f"export={tmp_path / 'passed-on'}")
+    code, _, err = run(capsys, *words, *told)
+    assert code == 0, err
+    model, shipped = (WorldModel.from_pretrained(name) for name in (tmp_path / "passed-on", "violations-small"))
+    for name, value in shipped.readout.state_dict().items():
+        assert torch.equal(model.readout.state_dict()[name], value), name
+    code, _, err = run(capsys, *words, "resume=true", "model.readout=learned", "steps=1")
+    assert code == 2
+    assert "readout: must be 'violations-small' as in" in err
+
+
 def test_the_plain_twin_and_fine_tuning_on_videos(capsys, rollouts, tmp_path, toy_video):
     plain = tmp_path / "plain"
     words = (*TINY, "steps=2", f"data={rollouts}", "plain=true", "model.consistency=0.1")

@@ -30,24 +30,19 @@ def study():
     sys.modules.update(before)
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def test_ratio_with_a_measured_floor(study, rng):
+def test_ratio_with_a_measured_floor(study):
     floor = np.tile([0.1, 0.3], 50)  # mean .2, standard error .1005 / 10
-    found = study.summary.ratio(np.full(100, 2.2), np.full(100, 0.4), floor, "overlap", rng)
+    found = study.summary.ratio(np.full(100, 2.2), np.full(100, 0.4), floor, "overlap")
     assert found.value == pytest.approx(10)
     assert found.low < 10 < found.high
     # A row that is at the floor is held to the floor's standard error.
-    found = study.summary.ratio(np.full(100, 2.2), floor, floor, "overlap", rng)
+    found = study.summary.ratio(np.full(100, 2.2), floor, floor, "overlap")
     assert found.value == pytest.approx(2.0 / (floor.std(ddof=1) / 10))
 
 
-def test_ratio_without_events_follows_the_rule_of_three(study, rng):
+def test_ratio_without_events_follows_the_rule_of_three(study):
     none, half = np.zeros(300), np.repeat([0.0, 1.0], 150)
-    found = study.summary.ratio(half, none, none, "pass_through", rng)
+    found = study.summary.ratio(half, none, none, "pass_through")
     assert found.value == pytest.approx(0.5 / (3 / 300))
     assert 40 < found.low < 50 < found.high < 60
     assert study.summary.least(none, "overlap") == pytest.approx(3 / 300 * study.measure.DEEP)
@@ -76,8 +71,8 @@ def test_rows_made_to_err_are_no_yardstick_for_the_others(study):
     assert table[rows.HINT_OFF]["hoop id"]["deepest"].tolist() == [5.0, 0.1]
 
 
-def test_recall_weighs_contacts_not_clips(study, rng):
-    found = study.summary.recall(np.array([1.0, 0.0]), np.array([1.0, 3.0]), rng)
+def test_recall_weighs_contacts_not_clips(study):
+    found = study.summary.recall(np.array([1.0, 0.0]), np.array([1.0, 3.0]))
     assert found.value == 0.25
 
 

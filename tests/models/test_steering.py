@@ -76,6 +76,19 @@ def test_the_prior_goes_on_from_its_own_state_where_the_picture_agrees(clip):
     torch.testing.assert_close(kept.linear_velocity[:, :, 1], read.linear_velocity[:, :, 1])
 
 
+def test_the_prior_holds_on_to_what_the_picture_hides(clip):
+    world = World.of(clip.setups)
+    held = clip.trajectory.frames(5, 6)
+    presence, nowhere = held.presence.clone(), torch.zeros_like(held.position)
+    presence[:, :, 0] = 0
+    read = dataclasses.replace(held, position=nowhere, presence=presence)
+    kept = keep_where_seen(held, read, world.bodies)
+    torch.testing.assert_close(kept.position[:, :, 0], held.position[:, :, 0])
+    assert kept.presence.min() == 1
+    unknown = dataclasses.replace(held, presence=presence)
+    assert torch.equal(keep_where_seen(unknown, unknown, world.bodies).presence, presence)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

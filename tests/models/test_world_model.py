@@ -81,6 +81,38 @@ def test_an_impact_within_the_context_is_noticed():
     assert start.linear_velocity[0, 0, 1, 0] == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("hidden", [(2, 3), (3,), (1, 2), (0, 3)])
+def test_a_body_that_is_hidden_in_the_context_flies_on(hidden):
+    dt, gravity = 0.1, torch.tensor([0.0, 0.0, -2.5], dtype=torch.float64)
+    time = torch.arange(4, dtype=torch.float64)[None, :, None, None] * dt
+    place = torch.tensor([[1.0, 0.0, 5.0], [4.0, 0.0, 6.0]], dtype=torch.float64)
+    speed = torch.tensor([[2.0, 0.0, 1.0], [-1.0, 0.0, 0.5]], dtype=torch.float64)
+    truth = place + speed * time + 0.5 * gravity * time.square()
+    observed = Trajectory.from_positions(truth, dt)
+    position, presence = observed.position.clone(), observed.presence.clone()
+    position[:, list(hidden), 0] = 0.0  # what a readout says of a body that it does not see means nothing
+    presence[:, list(hidden), 0] = 0.01
+    observed = dataclasses.replace(observed, position=position, presence=presence)
+    bodies = Bodies.from_scenes([make_scene("collision", seed=0)], dtype=torch.float64)
+    start = fit_start(observed, bodies, gravity, 0.01)
+    torch.testing.assert_close(start.position[0, 0], truth[0, -1])
+    torch.testing.assert_close(start.linear_velocity[0, 0], speed + gravity * 3 * dt)
+    assert start.presence.min() == 1
+
+
+def test_a_body_that_one_frame_alone_shows_is_at_rest_or_gone():
+    position = torch.zeros(1, 4, 2, 3, dtype=torch.float64)
+    position[:, :, :, 0] = torch.tensor([[9.0, 1.0], [9.0, 9.0], [9.0, 9.0], [2.0, 9.0]], dtype=torch.float64)
+    observed = Trajectory.from_positions(position, 0.1)
+    presence = torch.zeros_like(observed.presence)
+    presence[:, 3, 0] = presence[:, 0, 1] = 1.0
+    bodies = Bodies.from_scenes([make_scene("collision", seed=0)], dtype=torch.float64)
+    start = fit_start(dataclasses.replace(observed, presence=presence), bodies, torch.zeros(3).double(), 0.05)
+    assert start.presence[0, 0].tolist() == [1.0, 0.0]
+    assert start.position[0, 0, 0, 0] == 2.0
+    assert start.linear_velocity.abs().max() == 0
+
+
 def test_the_prior_foresees_the_exact_future(clip):
     model = WorldModel(CONFIG)
     foreseen = model.foresee(World.of(clip.setups), clip.video[:, :, :4], 12)

@@ -1,4 +1,4 @@
-"""The headline: one number between 0 and 1 from all laws, floors and scales (DESIGN.md, "Claims that hold")."""
+"""The headline: one number between 0 and 1 from all laws, floors and scales."""
 
 from __future__ import annotations
 

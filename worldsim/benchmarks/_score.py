@@ -66,7 +66,7 @@ def score(
 ) -> Violations:
     """Measure how far a video breaks physical laws.
 
-    Three regimes (FIELD.md section 5), the one in force named in the result. "planar": an orthographic picture of a
+    Three regimes, the one in force named in the result. "planar": an orthographic picture of a
     planar world, from a planar scene or setup, or by planar=True, then in pixels. "scene": camera and sizes from one
     or setup in space. "unknown": neither; overlap may be occlusion and lengths have no scale, so that only permanence
     is judged.

@@ -27,7 +27,7 @@ def plausible(length: Floats, measured: Flags) -> Flags:
 def steady_depth(centre: Floats, spread: Floats, measured: Flags, pieces: Ints, flat: Floats) -> tuple[Floats, Floats]:
     """Lengths of the lines of sight from one continuous curve, a low polynomial between impacts; directions stay.
 
-    An apparent size off by .05 pixels at 8 pixels moves a ball by .6 % of its distance (FIELD.md section 5), many times
+    An apparent size off by .05 pixels at 8 pixels moves a ball by .6 % of its distance, many times
     its error across the line of sight; between impacts the distance of a body is smooth to that accuracy. Pixels err
     alike in frames in which a body rests, so that only as many frames count as it has gone half pixels.
     """

@@ -20,12 +20,13 @@ from worldsim.cli.settings import UsageError
 from worldsim.data import RolloutDataset
 from worldsim.data.clip import Clip, to_uint8
 from worldsim.data.files import write_bytes
-from worldsim.models import ModelCard, VideoDiT, WorldModel, WorldModelConfig, export
+from worldsim.models import ModelCard, VideoDiT, WorldModel, WorldModelConfig, export, shipped
 from worldsim.models.pretrained import CONFIG
 from worldsim.models.tokenizer import VideoAutoencoder
 from worldsim.scene import from_dict
 from worldsim.training import TrainConfig, Trainer, checkpoints
 from worldsim.training.batches import RolloutBatches, VideoBatches
+from worldsim.vision.learned_readout import LearnedReadout
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Config(TrainConfig):
         start: Checkpoint to go on from, a shipped name or a folder: fine-tuning.
         batch_size: Videos a batch and process.
         tokenizer: Folder of a trained autoencoder, for model.tokenizer=autoencoder.
+        readout: Folder of a trained readout, or a checkpoint whose readout to take, for model.readout=learned.
         plain: Train the plain twin: the same network and Setup tokens, every lever off.
         model: The model and its levers, as model.consistency=0.1 or model.dit.width=192; an experiment sets them.
         samples: Sample videos on TensorBoard at each checkpoint.
@@ -52,6 +54,7 @@ class Config(TrainConfig):
     start: str | None = field(default=None, metadata={"path": True})
     batch_size: int = 16
     tokenizer: str | None = field(default=None, metadata={"path": True})
+    readout: str | None = field(default=None, metadata={"path": True})
     plain: bool = False
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
     samples: int = 2
@@ -77,7 +80,7 @@ POSITIONAL: tuple[str, ...] = ()
 CHOICES: dict[str, tuple[str, ...]] = {}
 GROUPS = ("experiment",)
 # Beside the model's settings and the data, what a resumed run must have in common with its beginning.
-FACTS = ("videos", "start", "batch_size", "tokenizer")
+FACTS = ("videos", "start", "batch_size", "tokenizer", "readout")
 
 
 def plain_twin(config: WorldModelConfig) -> WorldModelConfig:
@@ -93,10 +96,13 @@ def run(config: Config) -> None:
     if config.start is None:
         tokenizer = None if config.tokenizer is None else VideoAutoencoder.load(Path(config.tokenizer))
         model = WorldModel(plain_twin(config.model) if config.plain else config.model, tokenizer=tokenizer)
+        if config.readout is not None:
+            model.take_readout(_readout(config.readout))
     else:
-        if config.model != WorldModelConfig() or config.plain or config.tokenizer is not None:
+        parts = (config.tokenizer, config.readout)
+        if config.model != WorldModelConfig() or config.plain or parts != (None, None):
             raise UsageError(
-                "start: must stand without model settings, plain and tokenizer, the checkpoint brings its own"
+                "start: must stand without model settings, plain, tokenizer and readout, the checkpoint brings its own"
             )
         model = WorldModel.from_pretrained(config.start).train()
     batches: RolloutBatches | VideoBatches
@@ -136,6 +142,16 @@ def run(config: Config) -> None:
     if config.export is not None:
         folder = export(out, config.export, _card(config, model.config, seen))
         console.print(f"exported: {folder}", markup=False, highlight=False)
+
+
+def _readout(told: str) -> LearnedReadout:
+    """The readout in a folder of its own, or that of a checkpoint."""
+    if told not in shipped() and not (Path(told) / CONFIG).is_file():
+        return LearnedReadout.load(Path(told))
+    readout = WorldModel.from_pretrained(told).readout
+    if not isinstance(readout, LearnedReadout):
+        raise ValueError(f"readout: must be a checkpoint with a learned readout, {told} reads by colour")
+    return readout
 
 
 def _check_sharded(config: Config, model: WorldModelConfig) -> None:

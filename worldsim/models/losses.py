@@ -29,7 +29,8 @@ def consistency_energies(reading: Reading, foreseen: Trajectory, bodies: Bodies,
         known: Context frames, which are left out.
 
     Returns:
-        agreement: (B,) Charbonnier distance between read and foreseen centres, in the body's own extents.
+        agreement: (B,) Charbonnier distance between read and foreseen centres, in the body's own extents, of bodies
+            that the prior knows of.
         permanence: (B,) squared difference between the shown and the whole area, as a share, where the prior has the
             body in view.
         penetration: (B,) energy of violations.penetration, scaled so that deep overlap counts with the square of its
@@ -40,9 +41,10 @@ def consistency_energies(reading: Reading, foreseen: Trajectory, bodies: Bodies,
     size = bodies.size[..., moving, 0].clamp_min(1e-6)
     read = reading.trajectory
     gap = (read.position - foreseen.position.detach())[:, known:, moving].norm(dim=-1) / size[:, None]
-    missing = (1 - read.presence[:, known:, moving]).square() * foreseen.presence[:, known:, moving]
+    there = foreseen.presence[:, known:, moving]
+    missing = (1 - read.presence[:, known:, moving]).square() * there
     terms = {
-        "agreement": ((gap.square() + 1e-4).sqrt() - 1e-2).mean((1, 2)),
+        "agreement": (((gap.square() + 1e-4).sqrt() - 1e-2) * there).mean((1, 2)),
         "permanence": missing.mean((1, 2)),
     }
     if len(moving) > 1 or len(moving) < len(bodies.static):
@@ -57,7 +59,7 @@ def consistency_energies(reading: Reading, foreseen: Trajectory, bodies: Bodies,
 def consistency_terms(
     reading: Reading, foreseen: Trajectory, bodies: Bodies, known: int, t: Tensor
 ) -> dict[str, Tensor]:
-    """The energies as scalar loss terms, which weigh (1 - t)^2 (DESIGN: lever 2).
+    """The energies as scalar loss terms, which weigh (1 - t)^2.
 
     Args:
         reading: Of the estimated clean video, T frames.

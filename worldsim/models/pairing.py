@@ -10,15 +10,21 @@ from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory, concatenate
 from worldsim.vision.raster import View, rasterise
 
+# Share of a body that is seen, from which its place in a frame can be relied on.
+SEEN = 0.5
+
 
 def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: Tensor | float) -> Trajectory:
     """The state at the last context frame that a free flight through the observed positions gives.
 
     Weighted least squares over p(s) = p + v s + g s^2 / 2 with s the time from the last frame. Where the flight leaves
-    a body's residual above the tolerance, an impact lies within the context: the last two frames alone are used.
+    a body's residual above the tolerance, an impact lies within the context: the last two frames that show it are
+    used. A body that two frames show is there at the end even where others hide it by then; one that the last frame
+    alone shows is taken to be at rest, and one that an earlier one alone shows to be gone.
 
     Args:
-        observed: (B, K, N), presence as weight; K of 1 leaves velocities as they are observed.
+        observed: (B, K, N), presence as weight; K of 1 leaves velocities as they are observed. What is placed in
+            frames that show less than half of a body does not count.
         bodies: Static ones keep their first pose.
         gravity: (3,), (B, 3) or (B, N, 3) metres a second squared.
         tolerance: Metres, a number or (B, N).
@@ -26,7 +32,7 @@ def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: 
     Returns:
         (B, 1, N) start.
     """
-    position, weight = observed.position, observed.presence.clamp_min(1e-6)
+    position = observed.position
     batch, known, count = position.shape[:3]
     if known == 1:
         return observed
@@ -35,6 +41,8 @@ def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: 
     time = (torch.arange(known, device=position.device, dtype=position.dtype) - (known - 1)) * observed.dt
     fall = 0.5 * gravity.expand(batch, count, 3)[:, None] * time[:, None, None].square()
     target = position - fall
+    seen = observed.presence > SEEN
+    weight = observed.presence * seen
 
     def solve(w: Tensor) -> tuple[Tensor, Tensor]:
         s = time[:, None]
@@ -47,31 +55,37 @@ def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: 
 
     place, speed = solve(weight)
     residual = target - place[:, None] - speed[:, None] * time[:, None, None]
-    worst = residual.norm(dim=-1).amax(1)
-    last = torch.zeros_like(weight)
-    last[:, -2:] = weight[:, -2:]
-    late_place, late_speed = solve(last)
+    worst = (residual.norm(dim=-1) * seen).amax(1)
+    last_two = seen.flip(1).cumsum(1).flip(1) <= 2
+    late_place, late_speed = solve(weight * last_two)
     broken = (worst > tolerance)[..., None]
     place, speed = torch.where(broken, late_place, place), torch.where(broken, late_speed, speed)
-    static = torch.tensor(bodies.static, device=position.device)[:, None]
-    place = torch.where(static, position[:, -1], place)
-    speed = torch.where(static, torch.zeros_like(speed), speed)
+    static = torch.tensor(bodies.static, device=position.device)
+    flies = (~static & (seen.sum(1) > 1))[..., None]
+    place = torch.where(flies, place, position[:, -1])
+    speed = torch.where(flies, speed, torch.zeros_like(speed))
     start = observed.frames(known - 1, known)
+    presence = (flies[..., 0] | seen[:, -1]).to(position.dtype)
     return Trajectory(
-        place[:, None], start.orientation, speed[:, None], start.angular_velocity, start.presence.round(), observed.dt
+        place[:, None], start.orientation, speed[:, None], start.angular_velocity, presence[:, None], observed.dt
     )
 
 
 def keep_where_seen(held: Trajectory, read: Trajectory, bodies: Bodies) -> Trajectory:
-    """(B, 1, N): the held state of each body that the picture shows within half its extent of it, else the read one."""
+    """(B, 1, N): the held state of each body that the picture shows within half its extent of it, or does not show.
+
+    For bodies that are shown elsewhere, and those that were never there before, it is the read one.
+    """
     gap = (held.position - read.position).norm(dim=-1)
-    keep = (gap < 0.5 * bodies.size[:, None, :, 0]) & (read.presence > 0.5)
+    near = gap < 0.5 * bodies.size[:, None, :, 0]
+    keep = (held.presence > SEEN) & (near | (read.presence <= SEEN))
 
     def choose(name: str) -> Tensor:
         return torch.where(keep[..., None], getattr(held, name), getattr(read, name))
 
     names = ("position", "orientation", "linear_velocity", "angular_velocity")
-    return Trajectory(**{name: choose(name) for name in names}, presence=read.presence, dt=read.dt)
+    presence = torch.where(keep, held.presence, read.presence)
+    return Trajectory(**{name: choose(name) for name in names}, presence=presence, dt=read.dt)
 
 
 def predict(

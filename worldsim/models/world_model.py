@@ -91,6 +91,18 @@ class WorldModel(nn.Module):
 
         save_pretrained(self, folder, card)
 
+    def take_readout(self, readout: LearnedReadout) -> None:
+        """Read states by a copy of a trained readout's weights, of the kind that the config names.
+
+        Raises:
+            ValueError: Where the config names another kind.
+        """
+        own = self.readout.config if isinstance(self.readout, LearnedReadout) else None
+        if own != readout.config:
+            told = f"{own}, as readout={self.config.readout!r} says" if own else "left out where readout is 'colour'"
+            raise ValueError(f"readout: must be {told}, got one of {readout.config}")
+        self.readout.load_state_dict(readout.state_dict())  # type: ignore[attr-defined]
+
     def compile(self, *args: Any, **options: Any) -> None:
         """Compile the denoiser by torch.compile: training calls loss, which nn.Module's own compile does not reach."""
         name = "run" if hasattr(self.denoiser, "run") else "forward"

@@ -39,7 +39,7 @@ def dynamics_residual(
     """Forward defect |x_{t+1} - f(x_t, v_t)| of every body and frame, with v_t from the two frames before.
 
     A backward difference is the velocity at t - dt/2; it is brought to t under gravity and drag in closed form,
-    without which the defect would be biased by g dt^2 / 2 (PHYSICS.md section 4). f is free flight, or `step`, such as
+    without which the defect would be biased by g dt^2 / 2. f is free flight, or `step`, such as
     the prior's own one-step map with contacts. All frames go through it as one batch, so that nothing is chained.
 
     Without `step` only free flight is judged: frames in which a body may have touched another, found from the

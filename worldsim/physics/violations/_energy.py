@@ -33,7 +33,7 @@ def energy_gain(
 ) -> Violation:
     """Growth of the mechanical energy of all bodies together from frame to frame beyond the work put in.
 
-    One-sided: friction, drag and impacts may take energy, nothing gives it (PHYSICS.md section 4). Velocities are
+    One-sided: friction, drag and impacts may take energy, nothing gives it. Velocities are
     those of the trajectory; where they come from differences of noisy positions, each is off by the noise over dt
     and m v times that is the floor.
 

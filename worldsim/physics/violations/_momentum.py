@@ -24,7 +24,7 @@ def momentum_drift(
     """Change of the momentum of all bodies together beyond what gravity and drag give, where contacts are mutual.
 
     Whoever touches a static body hands momentum to the world, so intervals in which a body may have done so are not
-    measurable (PHYSICS.md section 4). Over an interval gravity gives m g dt, and drag takes c dt times the mean of the
+    measurable. Over an interval gravity gives m g dt, and drag takes c dt times the mean of the
     momentum at both ends, exact to the third order in c dt.
 
     Mean: a loss for collisions in free space. Energy: mean square of the drift. Distribution: the benchmark's

@@ -57,7 +57,7 @@ def pass_through(
     Poses are swept between frames along straight lines and constant turns. An event begins when the signed distance
     falls under 0, counts if its least value falls under -depth times the smaller half width, and ends when the pair
     parts; it is a pass-through if the normal, seen from the first body, then points against the one at entry: the
-    pair left on the far side of the feature that it entered (FIELD.md section 5). So a ring counts by its material
+    pair left on the far side of the feature that it entered. So a ring counts by its material
     and not by its hole, balls that pass behind each other do not count, nor does a deep bounce. A half-space has
     no far side: a body that sinks through the floor is a matter of penetration. Overlaps at the first frame and
     those that last to the end are not events.

@@ -21,7 +21,7 @@ def penetration(
 
     Mean: a loss that vanishes with the last overlap. Energy: the mean over frames of sum over pairs of
     softplus(-d / tau)^2, which already pushes at contact and keeps its gradient in deep overlap, for guidance and
-    projection (PHYSICS.md section 4; smooth barrier of Chen and Mangasarian 1996); on its own it is satisfied by
+    projection (smooth barrier of Chen and Mangasarian 1996); on its own it is satisfied by
     bodies that vanish, so pair it with permanence. Distribution: the benchmark's penetration figure.
 
     Args:

@@ -23,8 +23,8 @@ def unanswered_contact(
     it lies under -margin, over dt: 0 for a rebound, for a touch and for rest, the closing speed for bodies that go
     through each other as if nothing were there. The frame in which a fast pair first overlaps is penetration's.
 
-    Mean: a loss. Energy: mean square. Distribution: the benchmark's unanswered_contact figure. Source: PHYSICS.md
-    section 4 with the sign of the complementarity condition (Signorini 1959).
+    Mean: a loss. Energy: mean square. Distribution: the benchmark's unanswered_contact figure. Source: the
+    complementarity condition of Signorini (1959).
 
     Args:
         trajectory: (..., T, N), T of 2 or more; positions, orientations and presence are read.

@@ -15,7 +15,7 @@ def stillness(trajectory: Trajectory, expected: Trajectory, min_path: float = 0.
 
     1 - length of the path so far over the length expected, at least 0: a frozen clip scores 1, one that moves as much
     as expected or more scores 0. It says nothing about where to; it keeps clips in which nothing happens, and so no
-    law is broken, from winning (DESIGN.md, "Claims that hold").
+    law is broken, from winning.
 
     Mean: a loss against freezing. Energy: mean square. Distribution: the benchmark's stillness figure.
 
