@@ -1,5 +1,7 @@
 """The transformer: shapes, conditions that reach the output, sizes on the meta device."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -55,6 +57,17 @@ def test_every_condition_reaches_the_output(attention, field):
     changed = {field: torch.zeros_like(getattr(told, field))}
     other = Conditioning(**{**{k: getattr(told, k) for k in vars(told)}, **changed})
     assert not torch.allclose(model(z, t, told), model(z, t, other), atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["full", "factorised"])
+@pytest.mark.parametrize("setup", [True, False])
+def test_the_end_of_a_text_is_not_listened_to(attention, setup):
+    model = awake(DiTConfig(**{**vars(CONFIG), "attention": attention}))
+    z, t = torch.randn(2, 3, 4, 16, 16), torch.tensor([[0.0, 0.7]] * 2)
+    told = condition() if setup else dataclasses.replace(condition(), setup=None)
+    longer = dataclasses.replace(told, text=torch.cat([told.text, torch.zeros(2, 5, 24)], 1))
+    torch.testing.assert_close(model(z, t, longer), model(z, t, told))
+    torch.testing.assert_close(model(z, t, told.without_text()), model(z, t, dataclasses.replace(told, text=None)))
 
 
 def test_a_dropped_hint_leaks_nothing():

@@ -10,7 +10,7 @@ from test_steering import Jittery, position_error
 from test_world_model import CONFIG, rollout
 
 from worldsim.data.clip import collate
-from worldsim.models.config import DiTConfig, WorldModelConfig, config_from_dict
+from worldsim.models.config import DiTConfig, WorldModelConfig
 from worldsim.models.losses import consistency_energies
 from worldsim.models.pairing import draw_hint
 from worldsim.models.pretrained import CONFIG as CONFIG_FILE
@@ -19,6 +19,7 @@ from worldsim.models.steering import Guidance
 from worldsim.models.tokenizer import AutoencoderConfig, Packing, PixelTokenizer, VideoAutoencoder
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
+from worldsim.scene import from_dict
 
 SMALL = AutoencoderConfig(width=24, latent=8, blocks=1)
 DIT = DiTConfig(width=48, depth=2, heads=4, patch=(1, 1, 1), channels=8, hint_channels=8)
@@ -308,9 +309,9 @@ def test_configs_that_do_not_fit_are_refused(changes, words):
 
 
 def test_the_config_survives_json():
-    assert config_from_dict(dataclasses.asdict(LATENT)) == LATENT
-    with pytest.raises(ValueError, match=r"autoencoder\.wdth"):
-        config_from_dict({"autoencoder": {"wdth": 3}})
+    assert from_dict(WorldModelConfig, json.loads(json.dumps(dataclasses.asdict(LATENT))), "model") == LATENT
+    with pytest.raises(ValueError, match=r"model\.autoencoder\.wdth"):
+        from_dict(WorldModelConfig, {"autoencoder": {"wdth": 3}}, "model")
 
 
 def test_wrong_tokenizers_and_sizes_are_refused(clip, tokenizer):

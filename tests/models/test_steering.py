@@ -12,6 +12,7 @@ from worldsim.models.pairing import draw_hint, keep_where_seen
 from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
+from worldsim.physics import LawParameters
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,19 @@ def test_a_long_video_grows_chunk_by_chunk(clip):
     whole = model.generate(context, clip.setups, 31, steps=2, seed=3)
     assert whole.video.shape[2] == whole.trajectory.num_frames == whole.prior.num_frames == 35
     assert torch.equal(whole.video[:, :, 4:16], chunks[0].video[:, :, 4:])
+    read = model.read(whole.video, World.of(clip.setups))
+    for field in ("position", "linear_velocity", "presence"):
+        torch.testing.assert_close(getattr(whole.trajectory, field), getattr(read, field))
+
+
+def test_projection_keeps_the_law_that_is_asked_for(clip, monkeypatch):
+    told = []
+    monkeypatch.setattr("worldsim.models.steering.project", lambda found, *args, law, **more: told.append(law) or found)
+    law = LawParameters(gravity=torch.tensor([[0.0, 0.0, -5.0]] * 4), drag=torch.zeros(4))
+    model = WorldModel(CONFIG)
+    model.generate(clip.video[:, :, :4], clip.setups, 4, steps=2, law=law, guidance=Guidance("project", t_max=1.0))
+    assert told
+    assert all(found is law for found in told)
 
 
 def test_the_prior_goes_on_from_its_own_state_where_the_picture_agrees(clip):

@@ -1,6 +1,7 @@
 """The pairing: the start is read from pixels alone, the hint is the prior's future, losses and samples repeat."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ import torch
 
 from worldsim.data.clip import collate
 from worldsim.engines import Contacts, Rollout
-from worldsim.models.config import DiTConfig, WorldModelConfig, config_from_dict
+from worldsim.models.config import DiTConfig, WorldModelConfig
 from worldsim.models.losses import consistency_energies
 from worldsim.models.pairing import draw_hint, fit_start
+from worldsim.models.prior_alone import prior_alone
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import Bodies, Trajectory
-from worldsim.scene import make_scene
+from worldsim.scene import from_dict, make_scene
 from worldsim.vision import View, rasterise
 from worldsim_envs.exact import exact_trajectory
 
@@ -191,14 +193,60 @@ def test_bad_contexts_are_refused(clip, change, words):
 
 
 def test_configs_survive_json_and_refuse_typos():
-    data = dataclasses.asdict(CONFIG)
-    assert config_from_dict(data) == CONFIG
-    with pytest.raises(ValueError, match=r"world_model\.hnt"):
-        config_from_dict({"hnt": True})
-    with pytest.raises(ValueError, match=r"dit\.wdth"):
-        config_from_dict({"dit": {"wdth": 3}})
+    data = json.loads(json.dumps(dataclasses.asdict(CONFIG)))
+    assert from_dict(WorldModelConfig, data, "model") == CONFIG
+    with pytest.raises(ValueError, match=r"model\.hnt"):
+        from_dict(WorldModelConfig, {"hnt": True}, "model")
+    with pytest.raises(ValueError, match=r"model\.dit\.wdth"):
+        from_dict(WorldModelConfig, {"dit": {"wdth": 3}}, "model")
     with pytest.raises(ValueError, match="multiples of the tubelet's 2 frames, got 3"):
         WorldModelConfig(context_lengths=(3,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"context_lengths": ()}, r"world_model\.context_lengths: must be one number or more, got \(\)"),
+        ({"fps": 0.0}, r"world_model\.fps: must be above 0, got 0\.0"),
+        ({"time_std": -1.0}, r"world_model\.time_std: must be above 0, got -1\.0"),
+        ({"consistency": -0.5}, r"world_model\.consistency: must be 0 or more, got -0\.5"),
+        ({"context_noise": float("nan")}, r"world_model\.context_noise: must be a finite number, got nan"),
+        ({"hint_drop": -3.0}, r"world_model\.hint_drop: must be between 0 and 1, got -3\.0"),
+        ({"consistency_t_max": 5.0}, r"world_model\.consistency_t_max: must be between 0 and 1, got 5\.0"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(CONFIG, **changes)
+
+
+def test_a_context_comes_in_any_precision_and_a_batch_has_one_shading(clip):
+    model, context = WorldModel(CONFIG), clip.video[:, :, :4]
+    made = model.generate(context.double(), clip.setups, 4, steps=1)
+    assert torch.equal(made.video, model.generate(context, clip.setups, 4, steps=1).video)
+    mixed = (dataclasses.replace(clip.setups[0], shading="shaded"), *clip.setups[1:])
+    with pytest.raises(ValueError, match=r"setup\.shading: must be the same for all videos of a batch, got \["):
+        model.generate(context, mixed, 4)
+
+
+def test_a_failed_sample_leaves_the_model_as_it_was(clip):
+    model = WorldModel(CONFIG).train()
+    with pytest.raises(ValueError, match="solver"):
+        model.generate(clip.video[:, :, :4], clip.setups, 4, solver="rk4")
+    assert model.training
+    with pytest.raises(ValueError, match="text_scale: must be 1 without a text, got 7"):
+        model.generate(clip.video[:, :, :4], clip.setups, 4, text_scale=7.0)
+
+
+def test_what_opens_videos_alone_makes_no_long_ones(clip):
+    model = WorldModel(dataclasses.replace(CONFIG, context_lengths=(0,), clip_frames=8))
+    with pytest.raises(ValueError, match="num_frames: must be at most 8 for a model that only opens videos, got 20"):
+        model.generate(clip.video[:, :, :0], clip.setups, 20)
+
+
+def test_the_prior_alone_needs_its_hint(clip):
+    with pytest.raises(ValueError, match="hint: must be on where the prior works alone"):
+        prior_alone(CONFIG.fps).generate(clip.video[:, :, :4], clip.setups, 4, hint=False)
 
 
 def test_the_hint_is_the_raster_of_the_roll_out(clip):

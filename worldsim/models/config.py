@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worldsim.diffusion.path import MIN_TIME
+from worldsim.models.conditioning import SETUP_FEATURES
 from worldsim.models.tokenizer import AutoencoderConfig, Packing, PixelTokenizer, VideoAutoencoder
+from worldsim.scene.checks import finite, in_range, positive, require
 
 ATTENTION = ("full", "factorised")
 READOUTS = ("colour", "learned", "learned_space")
@@ -54,6 +56,14 @@ class DiTConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", tuple(self.patch))
+        for name in ("channels", "width", "depth", "heads"):
+            require(f"dit.{name}", "1 or more", getattr(self, name) >= 1, getattr(self, name))
+        for name in ("hint_channels", "reach", "text_width", "action_width"):
+            require(f"dit.{name}", "0 or more", getattr(self, name) >= 0, getattr(self, name))
+        positive("dit.mlp_ratio", self.mlp_ratio)
+        setup, text = self.setup_features, self.text_width
+        require("dit.setup_features", f"0 or {SETUP_FEATURES}", setup in (0, SETUP_FEATURES), setup)
+        require("dit.text_width", "a multiple of the text encoder's 4 heads", text % 4 == 0, text)
         if self.attention not in ATTENTION:
             raise ValueError(f"dit.attention: must be one of {', '.join(ATTENTION)}, got {self.attention!r}")
         if len(self.patch) != 3 or min(self.patch) < 1:
@@ -62,8 +72,6 @@ class DiTConfig:
             raise ValueError(
                 f"dit.stem: must be 0, or above it with an even patch, got {self.stem} with patch {self.patch}"
             )
-        if self.reach < 0:
-            raise ValueError(f"dit.reach: must be 0 or more, got {self.reach}")
         if self.sharp and not self.reach:
             raise ValueError("dit.sharp: must be false where dit.reach is 0, got true")
         head = self.width // self.heads
@@ -148,6 +156,14 @@ class WorldModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context_lengths", tuple(self.context_lengths))
+        require("world_model.context_lengths", "one number or more", len(self.context_lengths) > 0, ())
+        for name in ("fps", "max_step", "time_std"):
+            positive(f"world_model.{name}", getattr(self, name))
+        for name in ("hint_noise", "state", "consistency", "context_noise"):
+            in_range(f"world_model.{name}", getattr(self, name), 0, math.inf)
+        for name in ("hint_drop", "text_drop", "consistency_t_max"):
+            in_range(f"world_model.{name}", getattr(self, name), 0, 1)
+        finite("world_model.time_mean", self.time_mean)
         if self.tokenizer not in TOKENIZERS:
             raise ValueError(f"world_model.tokenizer: must be one of {', '.join(TOKENIZERS)}, got {self.tokenizer!r}")
         packing = self.packing
@@ -196,19 +212,3 @@ class WorldModelConfig:
                 f"world_model.dit.action_width: must be a multiple of a latent frame's {self.packing.time} frames, "
                 f"got {self.dit.action_width}"
             )
-
-
-def config_from_dict(data: dict[str, Any]) -> WorldModelConfig:
-    """A WorldModelConfig from plain JSON values, refusing unknown fields."""
-    known = {f.name for f in dataclasses.fields(WorldModelConfig)}
-    for name in data:
-        if name not in known:
-            raise ValueError(f"world_model.{name}: must be one of {', '.join(sorted(known))}")
-    parts: dict[str, Any] = {}
-    for part, kind in (("dit", DiTConfig), ("autoencoder", AutoencoderConfig)):
-        names = {f.name for f in dataclasses.fields(kind)}
-        for name in data.get(part, {}):
-            if name not in names:
-                raise ValueError(f"{part}.{name}: must be one of {', '.join(sorted(names))}")
-        parts[part] = kind(**data.get(part, {}))
-    return WorldModelConfig(**{**data, **parts})

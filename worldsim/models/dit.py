@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional
 
 from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import DiTConfig
@@ -52,7 +53,6 @@ class VideoDiT(nn.Module):
         if config.setup_features:
             self.setup = nn.Sequential(nn.Linear(config.setup_features, width), nn.GELU(), nn.Linear(width, width))
         if config.text_width:
-            # Without a bias, so that the zeros after a short text stay zero.
             self.text = nn.Linear(config.text_width, width, bias=False)
         if config.action_width:
             self.action = nn.Linear(config.action_width * config.patch[0], width)
@@ -121,7 +121,7 @@ class VideoDiT(nn.Module):
         known = last_known(z, t)
         shown = [z, known.repeat(1, 1, grid[0], 1, 1)] + ([] if hint is None else [hint])
         x = self.embed(torch.cat(shown, dim=1))
-        context = self._embed_context(z, condition)
+        context, heard = self._embed_context(z, condition)
         time = self.time(time_features(t, self.config.width))
         if self.config.action_width and condition.actions is not None:
             time = time + self._embed_actions(condition.actions, grid[0])
@@ -138,7 +138,7 @@ class VideoDiT(nn.Module):
         x = rearrange(x, "b (t s) d -> b t s d", t=grid[0])
         features, context_features = x, context
         for i, block in enumerate(self.blocks):
-            x, context = self._block(i, block, x, context, modulation, context_modulation, phases)
+            x, context = self._block(i, block, x, context, modulation, context_modulation, phases, heard)
             if i == self.config.state_head_layer or (i == len(self.blocks) - 1 and self.config.state_head_layer < 0):
                 features, context_features = x, context
         scale, shift = rearrange(self.head_modulation(time), "b t (k d) -> k b t 1 d", k=2)
@@ -179,6 +179,7 @@ class VideoDiT(nn.Module):
         modulation: Tensor,
         context_modulation: Tensor,
         phases: Tensor,
+        heard: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         batch, frames, cells, _ = x.shape
         extra = context.shape[1]
@@ -186,7 +187,7 @@ class VideoDiT(nn.Module):
         ahead = phases.new_tensor([1.0, 0.0]).expand(extra, phases.shape[1], 2)
         if self.config.attention == "full":
             updated: tuple[Tensor, Tensor] = block(
-                x, context, modulation, context_modulation, torch.cat([ahead, phases])
+                x, context, modulation, context_modulation, torch.cat([ahead, phases]), heard
             )
             return updated
         if index % 2:  # over time, each cell on its own
@@ -198,7 +199,8 @@ class VideoDiT(nn.Module):
         # Over space, each frame on its own; every frame reads the context, which takes the mean of what it is told.
         sequences, told = (rearrange(v, "... b t s d -> ... (b t) 1 s d") for v in (x, modulation))
         copies, asked = (v.repeat_interleave(frames, dim=-3) for v in (context, context_modulation))
-        moved, copies = block(sequences, copies, told, asked, torch.cat([ahead, phases[:cells]]))
+        listened = None if heard is None else heard.repeat_interleave(frames, dim=0)
+        moved, copies = block(sequences, copies, told, asked, torch.cat([ahead, phases[:cells]]), listened)
         return rearrange(moved, "(b t) 1 s d -> b t s d", b=batch), copies.unflatten(0, (batch, frames)).mean(1)
 
     def _hint(self, z: Tensor, condition: Conditioning) -> Tensor | None:
@@ -215,13 +217,16 @@ class VideoDiT(nn.Module):
             return condition.hint
         return condition.hint * condition.hint_given[:, None, None, None, None]
 
-    def _embed_context(self, z: Tensor, condition: Conditioning) -> Tensor:
-        parts = []
+    def _embed_context(self, z: Tensor, condition: Conditioning) -> tuple[Tensor, Tensor | None]:
+        """Tokens of Setup and text, and which of them are attended to: not those after the end of a text."""
+        parts, heard = [], None
         if self.config.setup_features and condition.setup is not None:
             parts.append(self.setup(condition.setup))
         if self.config.text_width and condition.text is not None:
+            heard = (condition.text != 0).any(-1)
+            heard = functional.pad(heard, (parts[0].shape[1] if parts else 0, 0), value=True)
             parts.append(self.text(condition.text))
-        return torch.cat(parts, dim=1) if parts else z.new_zeros(z.shape[0], 0, self.config.width)
+        return torch.cat(parts, dim=1) if parts else z.new_zeros(z.shape[0], 0, self.config.width), heard
 
     def _embed_actions(self, actions: Tensor, frames: int) -> Tensor:
         width = self.config.action_width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,13 +67,22 @@ class Generation:
         return Generation(to_uint8(self.video[0]).cpu().numpy(), self.num_context, trajectory, prior)
 
 
-def join(chunks: Sequence[Generation], context: Tensor, trajectory: Trajectory | None) -> Generation:
+def join(chunks: Sequence[Generation], context: Tensor) -> Generation:
     """One Generation of context and chunks; the prior's part begins where it first spoke."""
     video = torch.cat([context, *(chunk.video[:, :, chunk.num_context :] for chunk in chunks)], dim=2)
-    spoken = [chunk for chunk in chunks if chunk.prior is not None]
-    parts = [c.prior.frames(c.num_context if k else 0) for k, c in enumerate(spoken) if c.prior is not None]
-    prior = concatenate(parts, axis="time") if parts else None
+    trajectory = _in_row([(chunk.num_context, chunk.trajectory) for chunk in chunks])
+    if trajectory is not None:  # differences reach over the borders of chunks
+        velocity = Trajectory.from_positions(trajectory.position, trajectory.dt).linear_velocity
+        trajectory = dataclasses.replace(trajectory, linear_velocity=velocity)
+    prior = _in_row([(chunk.num_context, chunk.prior) for chunk in chunks])
     return Generation(video, context.shape[2], trajectory, prior)
+
+
+def _in_row(told: Sequence[tuple[int, Trajectory | None]]) -> Trajectory | None:
+    """Trajectories one after the other, all but the first without their context; None where there are none."""
+    there = [(known, part) for known, part in told if part is not None]
+    parts = [part.frames(known if k else 0) for k, (known, part) in enumerate(there)]
+    return concatenate(parts, axis="time") if parts else None
 
 
 def stream(
@@ -88,11 +98,17 @@ def stream(
     if num_frames < 1:
         raise ValueError(f"num_frames: must be 1 or more, got {num_frames}")
     shown, known = given.context, given.context.shape[2]
-    if actions is not None and actions.shape[1] != known + num_frames:
+    if not known and num_frames > config.clip_frames and max(config.context_lengths) == 0:
         raise ValueError(
-            f"actions: must have a row for each of the {known} context and {num_frames} new frames, "
-            f"{known + num_frames} in all, got {actions.shape[1]}"
+            f"num_frames: must be at most {config.clip_frames} for a model that only opens videos, got {num_frames}"
         )
+    if actions is not None and actions.shape[:2] != (len(shown), known + num_frames):
+        raise ValueError(
+            f"actions: must have shape (B, T, A) with B = {len(shown)} and a row for each of the {known} context and "
+            f"{num_frames} new frames, {known + num_frames} in all, got {tuple(actions.shape)}"
+        )
+    if texts is None and sampling.text_scale != 1:
+        raise ValueError(f"text_scale: must be 1 without a text, got {sampling.text_scale:g}")
     world = World.of(given.setups, shown.device) if given.setups else None
     generator = torch.Generator().manual_seed(sampling.seed)
     start: Trajectory | None = None
@@ -136,25 +152,28 @@ def _chunk(
     if sampling.guidance is not None and known:
         if world is None or foreseen is None:
             raise ValueError("guidance: needs a Setup, and context frames from which the prior's start is read")
-        hooks.append(steer(sampling.guidance, model.readout, world, foreseen, known, model.prior, model.tokenizer))
-    training = model.training
-    model.eval()
+        law = sampling.law or world.law
+        hooks.append(steer(sampling.guidance, model.readout, world, foreseen, known, model.prior, model.tokenizer, law))
     denoise = classifier_free(
         lambda z, t: model.denoiser(z, t, condition),
         lambda z, t: model.denoiser(z, t, condition.without_text()),
         sampling.text_scale,
     )
-    latent = sample(
-        denoise,
-        model.encode(context),
-        packing.latents(padded),
-        tubelet=packing.tubelet,
-        steps=sampling.steps,
-        solver=sampling.solver,
-        hooks=hooks,
-        generator=generator,
-    )
-    model.train(training)
+    training = model.training
+    model.eval()
+    try:
+        latent = sample(
+            denoise,
+            model.encode(context),
+            packing.latents(padded),
+            tubelet=packing.tubelet,
+            steps=sampling.steps,
+            solver=sampling.solver,
+            hooks=hooks,
+            generator=generator,
+        )
+    finally:
+        model.train(training)
     shown = model.tokenizer.decode(latent)
     video = torch.cat([context, shown[:, :, known:total]], dim=2).clamp(-1, 1)
     prior = None if foreseen is None else foreseen.frames(0, total)

@@ -41,17 +41,17 @@ def take_in(
     Of more frames than the model is trained for, the last ones are kept.
 
     Args:
-        context: (K, H, W, 3) uint8 array, or (B, 3, K, H, W) tensor in [-1, 1], which stays on its device.
+        context: (K, H, W, 3) uint8 array, or (B, 3, K, H, W) tensor in [-1, 1].
         setup: One, one a video, or None.
         lengths: Numbers of context frames that the model is trained for.
         fps: Frames a second that the model is trained for.
-        device: For a context of pictures.
+        device: Where the model is; the context is brought there, in single precision.
 
     Raises:
         ValueError: Where shape, type, size or numbers are not as above: names the field.
     """
     single = not isinstance(context, Tensor)
-    video = _from_pictures(context).to(device) if single else _from_tensor(context)
+    video = (_from_pictures(context) if single else _from_tensor(context)).to(device, torch.float32)
     usable = [length for length in lengths if length <= video.shape[2]]
     if not usable:
         raise ValueError(

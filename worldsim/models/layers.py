@@ -93,14 +93,15 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.scale = nn.Parameter(torch.ones(head))
 
-    def forward(self, x: Tensor, phases: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D), positions as (L, E / 2, 2) cosines and sines."""
+    def forward(self, x: Tensor, phases: Tensor, heard: Tensor | None = None) -> Tensor:
+        """(B, L, D) to (B, L, D), positions as (L, E / 2, 2) cosines and sines; (B, L) says what is attended to."""
         batch, length, width = x.shape
         qk = self.qk(x).view(batch, length, self.heads + 1, -1)
         qk = rotate(functional.layer_norm(qk, qk.shape[-1:], self.scale, eps=1e-6), phases)
         # Heads share key and value, so that their queries may stand in one long row: larger products, no copies.
         q = qk[:, :, :-1].reshape(batch, 1, length * self.heads, -1)
-        mixed = functional.scaled_dot_product_attention(q, qk[:, None, :, -1], self.v(x)[:, None])
+        mask = None if heard is None else heard[:, None, None]
+        mixed = functional.scaled_dot_product_attention(q, qk[:, None, :, -1], self.v(x)[:, None], mask)
         out: Tensor = self.out(mixed.reshape(batch, length, width))
         return out
 
@@ -118,7 +119,13 @@ class Block(nn.Module):
         self.modulation = nn.Parameter(torch.zeros(6, width))
 
     def forward(
-        self, x: Tensor, context: Tensor, modulation: Tensor, context_modulation: Tensor, phases: Tensor
+        self,
+        x: Tensor,
+        context: Tensor,
+        modulation: Tensor,
+        context_modulation: Tensor,
+        phases: Tensor,
+        heard: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Update video and context tokens, which attend to one another.
 
@@ -128,6 +135,7 @@ class Block(nn.Module):
             modulation: (6, B, T', 1, D), or broadcastable to it, for the video.
             context_modulation: (6, B, 1, D) for the context.
             phases: (S + T' S', E / 2, 2) cosines and sines, the context's first.
+            heard: (B, S) which context tokens are attended to; None for all.
 
         Returns:
             x and context.
@@ -137,7 +145,10 @@ class Block(nn.Module):
         tokens = modulate(x, scale_a, shift_a).flatten(1, 2)
         if context.shape[1]:
             tokens = torch.cat([modulate(context, asked[0], asked[1]), tokens], dim=1)
-        told, seen = self.attention(tokens, phases).split([context.shape[1], tokens.shape[1] - context.shape[1]], dim=1)
+        if heard is not None:
+            heard = functional.pad(heard, (0, tokens.shape[1] - heard.shape[1]), value=True)
+        lengths = [context.shape[1], tokens.shape[1] - context.shape[1]]
+        told, seen = self.attention(tokens, phases, heard).split(lengths, dim=1)
         x = torch.addcmul(x, gate_a, seen.reshape(x.shape))
         x = torch.addcmul(x, gate_m, self.mlp(modulate(x, scale_m, shift_m)))
         if context.shape[1]:

@@ -22,8 +22,10 @@ class HintDenoiser(nn.Module):
         """(B, 3, T, H, W): the prior's rasterised roll-out.
 
         Raises:
-            ValueError: Where there is no hint, for want of a Setup or of context frames.
+            ValueError: Where there is no hint, for want of a Setup or of context frames, or as it is switched off.
         """
+        if condition.hint_given is not None and not bool(condition.hint_given.all()):
+            raise ValueError("hint: must be on where the prior works alone, got off")
         if condition.hint is None:
             raise ValueError("setup: must be given, with context frames, where the prior works alone; got none")
         return condition.hint

@@ -12,7 +12,7 @@ from worldsim.models.losses import consistency_energies
 from worldsim.models.pairing import draw_hint
 from worldsim.models.tokenizer import Tokenizer
 from worldsim.models.world import World
-from worldsim.physics import PhysicsPrior, project
+from worldsim.physics import LawParameters, PhysicsPrior, project
 from worldsim.physics.trajectory import Trajectory
 from worldsim.vision.readout import Reading, Readout
 
@@ -26,8 +26,8 @@ class Guidance:
     Attributes:
         kind: "energy" goes down the gradient of the consistency energies; "project" replaces the read trajectory by the
             nearest one that the prior can make, and moves the picture with it.
-        step: Of "energy": largest root-mean-square change an iteration, of pixels in [-1, 1] or of latents of unit
-            variance.
+        step: Of "energy": largest root-mean-square change an iteration at noise time 0, of pixels in [-1, 1] or of
+            latents of unit variance; at noise time t it is (1 - t)^2 of that.
         iterations: Of "energy": gradient steps an evaluation.
         t_max: Noise time above which nothing is done.
     """
@@ -56,6 +56,7 @@ def steer(
     known: int,
     prior: PhysicsPrior,
     tokenizer: Tokenizer,
+    law: LawParameters,
 ) -> Hook:
     """The hook that a sampler calls with each clean estimate.
 
@@ -67,6 +68,7 @@ def steer(
         known: Context frames.
         prior: Its configuration is that of the projection.
         tokenizer: Of what is sampled; states are read from what it decodes.
+        law: That the projection keeps.
     """
 
     def read(video: Tensor) -> Reading:
@@ -85,7 +87,7 @@ def steer(
             return x
         video = tokenizer.decode(x)
         found = read(video).trajectory
-        nearest = project(found, world.bodies, law=world.law, prior=prior)
+        nearest = project(found, world.bodies, law=law, prior=prior)
         # What the bodies look like in place stays the model's; only the difference that the motion makes is added, and
         # in latents only the difference of the two, so that what an autoencoder loses is not lost at every step.
         moved = video + picture(nearest) - picture(found)

@@ -37,7 +37,15 @@ class World:
 
     @staticmethod
     def of(setups: Sequence[Setup], device: torch.device | str = "cpu") -> World:
-        """Gather setups of equal layout."""
+        """Gather setups of equal layout.
+
+        Raises:
+            ValueError: Where shading or frame rate differ.
+        """
+        for name in ("shading", "fps"):
+            told = {getattr(setup, name) for setup in setups}
+            if len(told) > 1:
+                raise ValueError(f"setup.{name}: must be the same for all videos of a batch, got {sorted(told)}")
         origin = State((0.0, 0.0, 0.0))
 
         def rows(name: str) -> Tensor:

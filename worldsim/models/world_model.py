@@ -210,11 +210,10 @@ class WorldModel(nn.Module):
                 raise ValueError(f"{name}: must be left out, this model was built without (dit.{name[:6]}_width is 0)")
         text = None
         if texts is not None and self.text is not None:
-            kept = [
-                t if generator is None or float(r) >= self.config.text_drop else ""
-                for t, r in zip(texts, torch.rand(len(texts), generator=generator), strict=True)
-            ]
-            text = self.text(kept)
+            if generator is not None:
+                kept = (torch.rand(len(texts), generator=generator) >= self.config.text_drop).tolist()
+                texts = [t if keep else "" for t, keep in zip(texts, kept, strict=True)]
+            text = self.text(texts)
         if actions is not None:
             actions = self._fold(actions)
         if world is None:
@@ -293,12 +292,7 @@ class WorldModel(nn.Module):
             ValueError: For wrong frame counts, sizes, rates or numbers: names field, rule and value.
         """
         given = self._take_in(context, setup)
-        chunks = list(
-            self.stream(given.context, given.setups or None, num_frames, text=text, actions=actions, **sampling)
-        )
-        made = join(chunks, given.context, None)
-        world = World.of(given.setups, made.video.device) if given.setups else None
-        made = dataclasses.replace(made, trajectory=self.read(made.video, world))
+        made = join(list(self._stream(given, num_frames, text, actions, sampling)), given.context)
         return made.first() if given.single else made
 
     @torch.no_grad()
@@ -320,11 +314,20 @@ class WorldModel(nn.Module):
         Yields:
             Generations of tensors, whose first num_context frames are the end of what came before.
         """
-        given = self._take_in(context, setup)
+        yield from self._stream(self._take_in(context, setup), num_frames, text, actions, sampling)
+
+    def _stream(
+        self,
+        given: Given,
+        num_frames: int,
+        text: str | Sequence[str] | None,
+        actions: Tensor | None,
+        sampling: dict[str, Any],
+    ) -> Iterator[Generation]:
         texts = None if text is None else [text] if isinstance(text, str) else list(text)
         if texts is not None and len(texts) != len(given.context):
             raise ValueError(f"text: must be one a video, {len(given.context)} of them, got {len(texts)}")
-        yield from stream(self, given, num_frames, Sampling(**sampling), texts, actions)
+        return stream(self, given, num_frames, Sampling(**sampling), texts, actions)
 
     def read(self, video: Tensor, world: World | None) -> Trajectory | None:
         """(B, T, N) states of (B, 3, T, H, W) video; None where no Setups are known."""

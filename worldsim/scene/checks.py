@@ -27,7 +27,8 @@ def positive(field: str, value: float) -> None:
 def in_range(field: str, value: float, low: float, high: float) -> None:
     """Refuse numbers outside the closed interval from low to high."""
     finite(field, value)
-    require(field, f"between {low:g} and {high:g}", low <= value <= high, value)
+    rule = f"between {low:g} and {high:g}" if high < math.inf else f"{low:g} or more"
+    require(field, rule, low <= value <= high, value)
 
 
 def vector(field: str, value: Sequence[float], length: int) -> tuple[float, ...]:
