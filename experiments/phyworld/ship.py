@@ -18,8 +18,6 @@ from page import CELLS
 from worldsim.models import ModelCard, export, run_facts
 from worldsim.training import checkpoints, load_checkpoint
 
-NUM_FRAMES = 16
-
 
 def command(run: Path, out: str, plain: bool) -> str:
     """What a run was started with."""
@@ -51,7 +49,7 @@ def main() -> None:
     card = ModelCard(
         scenes={family: {} for family in FAMILIES},
         size=(PIXELS, PIXELS),
-        num_frames=NUM_FRAMES,
+        num_frames=json.loads((arguments.run / "config.json").read_text(encoding="utf-8"))["clip_frames"],
         oversampling=4,  # the painter's edges are exactly covered; an engine's are where they are averaged down
         data="event-exact clips of PhyWorld's worlds by experiments/phyworld/data.py, 1500 id/train seeds a family",
         command=told,

@@ -175,7 +175,7 @@ def main() -> None:
                         low, high = found[f"{part}_low"], found[f"{part}_high"]
                         print(f"{'':26s}{part:7s} {found[part]:.3f} [{low:.3f}, {high:.3f}]")
     told = json.loads((arguments.readout / "readout.json").read_text(encoding="utf-8"))
-    readout.save(arguments.readout, {"training": told["training"], "floor": table})
+    readout.save(arguments.readout, {"training": told.get("training"), "floor": table})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 python experiments/violations/long_rollout.py OUT --readout READOUT [--paired RUN] [--plain RUN] [--clips 4]
     [--frames 600] [--bin 60] [--steps 6]
 
-Boxes of three balls from seeds 500 on of role test, in distribution, played by MuJoCo for as long. Each row is a file
+Boxes of three balls of role test, in distribution, from places on that the study's own clips do not reach, played by MuJoCo for as long. Each row is a file
 of its own in OUT and is not made again where it is there; table and figure (OUT/long_rollout.png) are of all that are
 there. Read by the independent tracker, chunk by chunk as they come.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from data import FPS, NUM_CONTEXT, NUM_FRAMES, PIXELS, make_scene
+from data import FIRST_TEST, FPS, NUM_CONTEXT, NUM_FRAMES, PIXELS, make_scene
 from measure import DEEP, motion_of, overlaps, radii
 from reader import moving, read
 from rows import FLOOR, PAIRED, PLAIN, RASTER
@@ -39,13 +39,13 @@ from worldsim.physics import Bodies, violations
 from worldsim.scene import Scene, Setup
 from worldsim.vision.learned_readout import LearnedReadout
 
-FAMILY, FIRST_SEED = "balls3", 500
+FAMILY, FIRST = "balls3", FIRST_TEST + 3000
 CHUNK = 12  # new frames
 
 
 def scenes(count: int, frames: int) -> list[Scene]:
     """Scenes that go on for all frames, with the camera that the engine draws with."""
-    found = (make_scene(FAMILY, "id", "test", FIRST_SEED + i) for i in range(count))
+    found = (make_scene(FAMILY, "id", "test", FIRST + i) for i in range(count))
     return [dataclasses.replace(scene, duration=(frames - 1) / FPS) for scene in found]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from data import FAMILIES, FPS, OVERSAMPLING, PIXELS, families
-from measure import CLIP_FRAMES, READERS
+from measure import READERS
 from page import CELLS, RATIOS
 from rows import FLOOR, PAIRED, PLAIN, RASTER
 from summary import Table, formed, gather, load_pieces, ratio
@@ -43,12 +43,18 @@ def metrics(table: Table) -> dict[str, Any]:
     return shown
 
 
+def config_of(run: Path) -> dict[str, Any]:
+    """The model's config."""
+    config: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    return config
+
+
 def commands(runs: list[Path], plain: bool) -> str:
     """What the runs were started with, each from the one before it."""
     told, before = [], ""
     for run, name in zip(runs, [*(f"RUN{n}" for n in range(1, len(runs))), "RUN"], strict=True):
         asked = load_checkpoint(checkpoints(run)[-1])[1]["config"]
-        sharp = json.loads((run / "config.json").read_text(encoding="utf-8"))["dit"]["sharp"]
+        sharp = config_of(run)["dit"]["sharp"]
         told.append(
             f"python experiments/violations/train.py DATA {name} --readout READOUT --steps {asked['steps']} "
             f"--learning-rate {asked['learning_rate']:g}{' --levers' * plain}{before}{' --sharp' * sharp}"
@@ -76,7 +82,7 @@ def main() -> None:
     card = ModelCard(
         scenes=scenes,
         size=(PIXELS, PIXELS),
-        num_frames=CLIP_FRAMES,
+        num_frames=config_of(arguments.run)["clip_frames"],
         oversampling=OVERSAMPLING,
         data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
         command=commands([*arguments.before, arguments.run], arguments.plain),

@@ -68,7 +68,9 @@ def test_text_and_actions_to_a_model_without_them_are_refused():
     model = WorldModel(CONFIG)
     with pytest.raises(ValueError, match="text: must be left out, this model was built without"):
         model.generate(clip.video[:, :, :4], clip.setups, 8, steps=1, text="A red ball.")
-    with pytest.raises(ValueError, match=r"actions: must have shape \(B, T, A\) with B = 1 and a row for each of the 4 context and 8"):
+    with pytest.raises(
+        ValueError, match=r"actions: must have shape \(B, T, A\) with B = 1 and a row for each of the 4 context and 8"
+    ):
         model.generate(clip.video[:, :, :4], clip.setups, 8, steps=1, actions=torch.zeros(1, 3, 2))
 
 

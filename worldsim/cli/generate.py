@@ -38,7 +38,8 @@ class Config:
         text: What the model is told in words, where it was built with text.
         model: Shipped checkpoint, folder, or "prior" for the rasterised prior alone; none takes the shipped one that
             was trained on such scenes, and the prior where there is none.
-        num_frames: New frames; none fills one clip of the model. More than that is made chunk by chunk.
+        num_frames: New frames; none makes a clip of 16 with the context, or fills a pass of the model that is longer.
+            What exceeds a pass is made chunk by chunk.
         seed: Of the scene and of the starting noise.
         steps: Of the sampler.
         solver: euler, heun or ab2.
@@ -75,6 +76,7 @@ EXAMPLES = (
     'worldsim generate context=clip.mp4 setup=scene.json model=outputs/mine text="a red ball falls"',
 )
 POSITIONAL: tuple[str, ...] = ()
+CLIP_FRAMES = 16
 CHOICES = {"split": ("id", "ood"), "solver": SOLVERS, "guidance": KINDS}
 
 
@@ -86,7 +88,7 @@ def run(config: Config) -> None:
     model = chosen.model
     frames = config.num_frames
     if frames is None:
-        frames = model.config.clip_frames - max(model.config.context_lengths)
+        frames = max(model.config.clip_frames, CLIP_FRAMES) - max(model.config.context_lengths)
     if config.text is not None and model.config.dit.text_width and (unknown := unknown_words(config.text)):
         raise ValueError(f"text: must use the words of worldsim's captions, got {', '.join(map(repr, unknown))}")
     guidance = None if config.guidance is None else Guidance(config.guidance)

@@ -5,6 +5,7 @@ from worldsim.models.config import PRESETS, DiTConfig, WorldModelConfig, preset
 from worldsim.models.dit import VideoDiT
 from worldsim.models.generation import Generation, Sampling
 from worldsim.models.pretrained import ModelCard, export, load_run, run_facts, shipped
+from worldsim.models.steering import Guidance
 from worldsim.models.world_model import WorldModel
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Conditioning",
     "DiTConfig",
     "Generation",
+    "Guidance",
     "ModelCard",
     "Sampling",
     "VideoDiT",

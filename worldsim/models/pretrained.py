@@ -252,7 +252,7 @@ def card_text(name: str, card: ModelCard, numbers: int) -> str:
     size = f"{card.size[0]} x {card.size[1]} pixels, " if card.size else ""
     scenes = [f"{family} {_told(given)}".strip() for family, given in card.scenes.items()]
     rows = [
-        ("numbers", f"{numbers:,}"),
+        ("parameters", f"{numbers:,}"),
         ("clips", f"{size}{card.num_frames} frames"),
         ("scenes", "; ".join(scenes)),
         ("data", card.data),
