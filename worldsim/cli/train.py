@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import shlex
@@ -24,6 +23,7 @@ from worldsim.models.pretrained import CONFIG
 from worldsim.models.tokenizer import VideoAutoencoder
 from worldsim.training import TrainConfig, Trainer, begin_run
 from worldsim.training.batches import RolloutBatches, VideoBatches
+from worldsim.training.validation import averaged
 from worldsim.vision.learned_readout import LearnedReadout
 
 
@@ -163,20 +163,19 @@ def _show(trainer: Trainer, seen: Clip, count: int) -> None:
     """Put truth and sample side by side on TensorBoard, by the averaged weights."""
     if not count or trainer.writer is None:
         return
-    model = copy.deepcopy(trainer.model)
+    model = trainer.model
     assert isinstance(model, WorldModel)
-    model.load_state_dict(trainer.average.weights)
-    device = next(model.parameters()).device
-    known, video = seen.num_context, seen.video[:count].to(device)
+    known, video = seen.num_context, seen.video[:count].to(trainer.accelerator.device)
     setups = seen.setups[:count] or None
-    made = model.generate(video[:, :, :known], setups, seen.num_frames - known)
+    with averaged(trainer):
+        made = model.generate(video[:, :, :known], setups, seen.num_frames - known)
     for i, pair in enumerate(zip(to_uint8(video), to_uint8(made.video), strict=True)):
         frames = np.concatenate([half.cpu().numpy() for half in pair], axis=2)
         trainer.show(f"truth and sample {i}", frames, model.config.fps)
 
 
 def _terms(line: dict[str, Any]) -> str:
-    skipped = ("step", "norm", "rate", "seconds")
+    skipped = ("step", "norm", "rate", "seconds", "began")
     return ", ".join(f"{name} {value:.4g}" for name, value in line.items() if name not in skipped)
 
 

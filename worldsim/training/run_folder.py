@@ -62,6 +62,6 @@ def _read(path: Path) -> Any:
 
 def _same(stored: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     for key, value in now.items():
-        # As JSON, where a tuple and the list that was read of it are the same.
-        if json.dumps(stored.get(key)) != json.dumps(value):
+        # Through JSON, which makes lists of tuples.
+        if json.loads(json.dumps(stored.get(key))) != json.loads(json.dumps(value)):
             raise ValueError(f"{key}: must be {stored.get(key)!r} as in {path}, got {value!r}")
