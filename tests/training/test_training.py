@@ -192,6 +192,24 @@ def test_truncated_checkpoints_are_named(tmp_path):
         Trainer(Line(), batch_for, config(tmp_path, steps=5)).train(resume=True)
 
 
+@pytest.mark.parametrize("name", ["model", "average", "optimizer"])
+def test_checkpoints_that_lack_a_file_are_named(tmp_path, name):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    (checkpoints(tmp_path)[-1] / f"{name}.safetensors").unlink()
+    with pytest.raises(ValueError, match=rf"{name}\.safetensors: must be a whole safetensors file"):
+        Trainer(Line(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+    with pytest.raises(ValueError, match=rf"{name}\.safetensors: must be a whole safetensors file"):
+        averaged_weights(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [b"[]", b"{", b"\xff"])
+def test_a_checkpoint_whose_meta_is_damaged_is_named(tmp_path, damaged):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    (checkpoints(tmp_path)[-1] / "meta.json").write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"checkpoint .*step_00000005: must"):
+        load_checkpoint(checkpoints(tmp_path)[-1])
+
+
 def test_a_term_that_is_not_finite_is_named(tmp_path):
     class Broken(Line):
         def loss(self, batch, generator):
