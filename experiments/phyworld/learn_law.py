@@ -20,6 +20,7 @@ from torch import Tensor
 
 import worldsim as ws
 from worldsim.data.clip import to_float
+from worldsim.data.files import write_bytes
 from worldsim.models.law_from_video import learn_law
 from worldsim.physics import LearnedLaw, PhysicsPrior, PriorConfig
 from worldsim.scene import Scene, Setup
@@ -109,7 +110,7 @@ def main() -> None:
             flush=True,
         )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(rows, indent=1))
+    write_bytes(arguments.out, json.dumps(rows, indent=1).encode("utf-8"))
 
 
 if __name__ == "__main__":

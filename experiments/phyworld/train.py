@@ -6,8 +6,6 @@ python experiments/phyworld/train.py DATA OUT [--plain] [--steps 1500] [--minute
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 from pathlib import Path
 
 import torch
@@ -15,7 +13,7 @@ from data import FAMILIES, ClipSet
 
 from worldsim.models.config import WorldModelConfig, preset
 from worldsim.models.world_model import WorldModel
-from worldsim.training import TrainConfig, Trainer, Validation, last_fall, start_from, step_generator
+from worldsim.training import TrainConfig, Trainer, Validation, begin_run, last_fall, start_from, step_generator
 
 NUM_CONTEXT, BATCH, HELD_OUT = 4, 12, 32
 # With the hint all new frames are made at once; without it two at a time, from which on bodies form many times sooner.
@@ -77,8 +75,6 @@ def main() -> None:
         ClipSet(arguments.data, family, "id", "val").clip(range(HELD_OUT), 0, frames, NUM_CONTEXT)
         for family in FAMILIES
     ]
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
     train = TrainConfig(
         str(arguments.out),
         steps=arguments.steps,
@@ -88,7 +84,10 @@ def main() -> None:
         checkpoint_every=100,
         max_minutes=arguments.minutes,
     )
-    Trainer(model, batch_for, train, Validation(held_out)).train(resume=arguments.resume)
+    trainer = Trainer(model, batch_for, train, Validation(held_out))
+    facts = {"data": str(arguments.data), "start": None if arguments.start is None else str(arguments.start)}
+    begin_run(trainer, config, facts, arguments.resume)
+    trainer.train(resume=arguments.resume)
     print(f"over the last tenth of the steps the validation loss fell by {last_fall(arguments.out):.2%}")
 
 

@@ -12,8 +12,6 @@ network, Setup tokens and readout (which only reads what it generates). Lever 4,
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 from pathlib import Path
 
 import torch
@@ -22,7 +20,7 @@ from data import FAMILIES, FPS, NUM_CONTEXT, families
 from worldsim.data import ClipSet
 from worldsim.models.config import WorldModelConfig, preset
 from worldsim.models.world_model import WorldModel
-from worldsim.training import TrainConfig, Trainer, Validation, last_fall, start_from, step_generator
+from worldsim.training import TrainConfig, Trainer, Validation, begin_run, last_fall, start_from, step_generator
 from worldsim.vision.learned_readout import LearnedReadout
 
 LEVERS = ("hint", "state", "consistency")
@@ -110,8 +108,6 @@ def main() -> None:
         ClipSet(arguments.data, family, "id", "val").clip(range(first, first + 16), 0, frames, NUM_CONTEXT)
         for family, first in ((turn, 16 * turns[:k].count(turn)) for k, turn in enumerate(turns))
     ]
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
     train = TrainConfig(
         str(arguments.out),
         steps=arguments.steps,
@@ -121,7 +117,15 @@ def main() -> None:
         checkpoint_every=100,
         max_minutes=arguments.minutes,
     )
-    Trainer(model, batch_for, train, Validation(held_out)).train(resume=arguments.resume)
+    trainer = Trainer(model, batch_for, train, Validation(held_out))
+    facts = {
+        "data": str(arguments.data),
+        "families": arguments.families,
+        "readout": str(arguments.readout),
+        "start": None if arguments.start is None else str(arguments.start),
+    }
+    begin_run(trainer, config, facts, arguments.resume)
+    trainer.train(resume=arguments.resume)
     print(f"over the last tenth of the steps the validation loss fell by {last_fall(arguments.out):.2%}")
 
 

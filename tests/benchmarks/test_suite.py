@@ -292,6 +292,17 @@ def test_the_verb_prints_a_row_and_writes_the_leaderboard(tmp_path, capsys):
         (["suite=core", "model=static", "players=0"], "players: must be"),
         (["suite=core", "model=static", "videos=x"], "one must be given"),
         (["suite=core", "model=nothing"], "model: must be"),
+        (
+            ["suite=core", "model=phyworld-small", "model_args.solver=foo"],
+            "model_args.solver: must be one of euler",
+        ),
+        (["suite=core", "model=phyworld-small", "model_args.steps=0"], "model_args.steps: must be a whole number of 1"),
+        (["suite=core", "model=phyworld-small", "model_args.steps=2.5"], "model_args.steps: must be a whole number"),
+        (["self_test=true", "num=0"], "num: must be a whole number of 1 or more, got 0"),
+        (["self_test=true", "pixels=0"], "pixels: must be a whole number of 1 or more, got 0"),
+        (["protocol=likephys", "model=x:y", "num=0"], "num: must be a whole number of 1 or more, got 0"),
+        (["protocol=likephys", "model=x:y", "pixels=0"], "pixels: must be a whole number of 1 or more, got 0"),
+        (["videos=x", "fps=0"], "fps: must be above 0, got 0"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, capsys, words, said):

@@ -85,6 +85,37 @@ def test_mistakes_are_one_line_and_exit_code_two(capsys, tmp_path, monkeypatch, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("words", [["--num-frames=5", "--out=a-b=c"], ["--num-frames", "5", "--out", "a-b=c"]])
+def test_dashes_in_a_setting_are_understood_with_and_without_an_equals_sign(words):
+    config = compose("simulate", VERBS["simulate"].load(), words)
+    assert (config.num_frames, config.out) == (5, "a-b=c")
+    train = compose("train", VERBS["train"].load(), ["--model.dit.state-head-layer=-1", "--batch-size=3"])
+    assert (train.model.dit.state_head_layer, train.batch_size) == (-1, 3)
+
+
+def test_folders_that_look_like_markup_are_told_as_they_are(capsys, made, tmp_path):
+    folder = tmp_path / "[bold]" / ":boom:" / "[" / "a]"
+    shutil.copytree(made, folder / "data")
+    told = str(folder)
+    code, out, _ = run(capsys, "inspect", str(folder / "data"), f"sheet={folder / 's.png'}", "rollouts=1", "frames=1")
+    assert code == 0
+    assert out.count(told) == 2
+    code, out, _ = run(capsys, "replay", str(folder / "data"), f"out={folder / 'r.mp4'}", "preset=fast")
+    assert code == 0
+    assert told in out
+    code, out, _ = run(capsys, *SIMULATE, f"out={folder / 'data'}")
+    assert code == 0
+    assert out.count(told) == 2
+    save_scene(make_scene("parabola", pixels=32), folder / "scene.json")
+    code, out, _ = run(capsys, "replay", str(folder / "scene.json"))
+    assert code == 0
+    assert told in out
+    code, out, _ = run(capsys, "list", "uniform_motion", f"sheet={folder / 'sheet.png'}")
+    assert code == 0
+    assert told in out
+    assert "[bold]uniform_motion" not in out
+
+
 def test_debug_shows_the_traceback(monkeypatch):
     monkeypatch.setenv("WORLDSIM_DEBUG", "1")
     with pytest.raises(UsageError):

@@ -2,14 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from worldsim.cli import main
+from worldsim.cli.train import _show
 from worldsim.data import write_video
-from worldsim.models import WorldModel
+from worldsim.data.clip import to_uint8
+from worldsim.models import DiTConfig, WorldModel, WorldModelConfig
 from worldsim.models.pretrained import read_config
 from worldsim.models.tokenizer import AutoencoderConfig, VideoAutoencoder
+from worldsim.training import TrainConfig, Trainer
+from worldsim.training.batches import RolloutBatches
 
 TINY = ["+experiment=smoke", "steps=4", "checkpoint_every=2", "log_every=1", "batch_size=2", "model.dit.depth=1"]
 
@@ -124,7 +129,37 @@ def test_the_plain_twin_and_fine_tuning_on_videos(capsys, rollouts, tmp_path, to
     assert code == 0
     assert "2 of 2 steps, diffusion" in out
     line = json.loads((tmp_path / "tuned" / "log.jsonl").read_text().splitlines()[-1])
-    assert set(line) == {"step", "diffusion", "norm", "rate", "seconds"}
+    assert set(line) == {"step", "diffusion", "norm", "rate", "seconds", "began"}
+
+
+def test_samples_of_a_compiled_model_are_of_the_averaged_weights(rollouts, tmp_path):
+    torch.manual_seed(0)
+    model = WorldModel(WorldModelConfig(dit=DiTConfig(width=48, depth=1, heads=2), context_lengths=(4,), fps=10.0))
+    # As compile=true does, without waiting for a compiler: the bound method is kept in the denoiser itself.
+    model.compile(backend="eager")
+    batches = RolloutBatches([str(rollouts)], model.config, 2, seed=0)
+    trainer = Trainer(model, batches, TrainConfig(str(tmp_path / "run"), steps=1, tensorboard=False))
+    seen, shown = batches(0), []
+    average = {k: v + 0.1 if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    trainer.average.weights = average
+    trainer.writer, trainer.show = object(), lambda name, video, fps: shown.append(video)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    _show(trainer, seen, 1)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    model.load_state_dict(average)
+    with torch.no_grad():
+        made = model.generate(seen.video[:1, :, :4], seen.setups[:1], seen.num_frames - 4)
+    expected = to_uint8(made.video)[0].numpy()
+    assert np.array_equal(shown[0][:, :, expected.shape[2] :], expected)
+
+
+def test_a_run_soon_out_of_time_is_exported(capsys, rollouts, tmp_path):
+    words = ("log_every=10", "samples=0", "max_minutes=1e-9", f"export={tmp_path / 'passed-on'}")
+    code, out, err = run(capsys, *TINY, *words, f"data={rollouts}", f"out={tmp_path / 'run'}")
+    assert code == 0, err
+    assert "1 of 4 steps, diffusion" in out
+    assert WorldModel.from_pretrained(tmp_path / "passed-on").config.dit.depth == 1
 
 
 def test_data_that_does_not_fit_is_refused(capsys, rollouts, tmp_path, toy_video):

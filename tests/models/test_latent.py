@@ -284,6 +284,15 @@ def test_a_saved_tokenizer_comes_back_and_what_does_not_fit_is_refused(clip, tok
     (tmp_path / "tokenizer.safetensors").write_bytes(whole[:-9])
     with pytest.raises(ValueError, match=r"tokenizer: must be a folder with whole tokenizer\.json and"):
         VideoAutoencoder.load(tmp_path)
+
+
+def test_a_calibration_that_fails_leaves_the_one_before(clip, tokenizer):
+    before = {name: value.clone() for name, value in tokenizer.state_dict().items()}
+    assert before["trained"]
+    for videos, said in (([], "videos: must be one or more"), ([clip.video, clip.video[:, :, :4]], "4n \\+ 1 frames")):
+        with pytest.raises(ValueError, match=said):
+            tokenizer.calibrate(videos)
+        assert all(torch.equal(value, before[name]) for name, value in tokenizer.state_dict().items())
     with pytest.raises(ValueError, match="videos: must be one or more"):
         VideoAutoencoder(SMALL).calibrate([])
 

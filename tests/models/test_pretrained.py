@@ -162,6 +162,26 @@ def test_a_run_is_exported_with_its_averaged_weights(tmp_path):
         export(run, tmp_path / "x", {"colour": 3})
 
 
+def test_minutes_of_a_run_are_those_of_all_its_pieces(tmp_path):
+    run = tmp_path / "run"
+    Trainer(Quick(SMALL), lambda step: 0.1, TrainConfig(str(run), steps=1, tensorboard=False)).train()
+    told = json.loads((run / "log.jsonl").read_text())
+    assert told["began"] > 1.7e9
+
+    def minutes(*lines):
+        (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return run_facts(run)["minutes"]
+
+    def line(step, seconds, **more):
+        return {"step": step, "seconds": seconds, **more}
+
+    # The second piece is slower: its first line has more seconds than the first's last.
+    assert minutes(line(10, 60, began=1.0), line(12, 72, began=1.0), line(20, 90, began=2.0)) == 2.7
+    # Lines that do not tell when their piece began.
+    assert minutes(line(10, 60), line(20, 120), line(30, 60)) == 3.0
+    assert minutes(line(10, 60), line(20, 120, began=2.0), line(30, 180, began=2.0)) == 4.0
+
+
 def test_the_wheel_holds_checkpoints():
     # Hatchling takes every file below a listed package that version control does not ignore.
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]

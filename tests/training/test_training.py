@@ -2,11 +2,13 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 from torch import nn
@@ -102,12 +104,110 @@ def test_a_changed_config_is_refused(tmp_path):
         Trainer(Line(), batch_for, replace(config(tmp_path, steps=5), seed=1)).train(resume=True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"weight_decay": 0.1}, r"train\.weight_decay: must be 0\.01 as in .*, got 0\.1"),
+        ({"betas": (0.9, 0.99)}, r"train\.betas: must be \[0\.9, 0\.95\] as in .*, got \[0\.9, 0\.99\]"),
+        ({"clip": 2.0}, r"train\.clip: must be 1\.0 as in .*, got 2\.0"),
+        ({"ema_length": 0.2}, r"train\.ema_length: must be 0\.1 as in .*, got 0\.2"),
+    ],
+)
+def test_all_that_steers_a_run_stays_when_it_goes_on(tmp_path, changes, said):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    with pytest.raises(ValueError, match=said):
+        Trainer(Line(), batch_for, config(tmp_path, steps=5, **changes)).train(resume=True)
+
+
+def test_a_run_of_another_number_of_processes_is_refused(tmp_path):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    meta = checkpoints(tmp_path)[-1] / "meta.json"
+    told = json.loads(meta.read_text())
+    assert told["processes"] == 1
+    meta.write_text(json.dumps({**told, "processes": 2}))
+    with pytest.raises(ValueError, match=r"processes: must be 2 as in .*, got 1"):
+        Trainer(Line(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+    del told["processes"]
+    meta.write_text(json.dumps(told))
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "rule"),
+    [
+        ("steps", (0,), "1 or more"),
+        ("learning_rate", (0.0, -1.0, math.inf, math.nan), "above 0 and finite"),
+        ("clip", (0.0, -1.0, math.nan), "above 0"),
+        ("warmup", (-1,), "0 or more and finite"),
+        ("weight_decay", (-0.1, math.inf, math.nan), "0 or more and finite"),
+        ("max_minutes", (-1.0, math.nan), "0 or more and finite"),
+        ("betas", ((-0.1, 0.9), (0.9, 1.0), (0.9,), (0.9, math.nan)), "two numbers from 0 to below 1"),
+        ("ema_length", (0.0, -0.1, 0.28, math.nan), r"between 0 and 0\.28"),
+    ],
+)
+def test_what_nothing_can_be_trained_with_is_refused(name, values, rule):
+    for value in values:
+        with pytest.raises(ValueError, match=rf"train\.{name}: must be {rule}, got {re.escape(repr(value))}"):
+            TrainConfig("run", **{name: value})
+    assert TrainConfig("run", clip=math.inf, warmup=0, weight_decay=0.0, betas=(0.0, 0.0)).max_minutes == 0
+
+
+def test_training_is_in_training_mode(tmp_path):
+    modes = []
+
+    class Told(Line):
+        def loss(self, batch, generator):
+            modes.append((self.training, self.layer.training))
+            return super().loss(batch, generator)
+
+    Trainer(Told().eval(), batch_for, config(tmp_path, steps=2)).train()
+    assert modes == [(True, True)] * 2
+
+
+def test_the_launcher_cannot_turn_on_half_precision(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        trainer = Trainer(Line(), batch_for, config(tmp_path))
+        assert trainer.accelerator.mixed_precision == "no"
+        assert trainer.module(batch_for(0), step_generator(0, 0))["square"].dtype == torch.float32
+        with trainer.accelerator.autocast():
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_run_that_is_soon_out_of_time_has_a_log(tmp_path):
+    Trainer(Line(), batch_for, config(tmp_path, log_every=10, max_minutes=1e-9)).train()
+    assert list(losses(tmp_path)) == [1]
+    Trainer(Line(), batch_for, config(tmp_path, log_every=10)).train(resume=True)
+    assert list(losses(tmp_path)) == [1, 10, 20, 30]
+
+
 def test_truncated_checkpoints_are_named(tmp_path):
     Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
     file = checkpoints(tmp_path)[-1] / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"model.safetensors: must be a whole safetensors file"):
         Trainer(Line(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+
+
+@pytest.mark.parametrize("name", ["model", "average", "optimizer"])
+def test_checkpoints_that_lack_a_file_are_named(tmp_path, name):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    (checkpoints(tmp_path)[-1] / f"{name}.safetensors").unlink()
+    with pytest.raises(ValueError, match=rf"{name}\.safetensors: must be a whole safetensors file"):
+        Trainer(Line(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+    with pytest.raises(ValueError, match=rf"{name}\.safetensors: must be a whole safetensors file"):
+        averaged_weights(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [b"[]", b"{", b"\xff"])
+def test_a_checkpoint_whose_meta_is_damaged_is_named(tmp_path, damaged):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    (checkpoints(tmp_path)[-1] / "meta.json").write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"checkpoint .*step_00000005: must"):
+        load_checkpoint(checkpoints(tmp_path)[-1])
 
 
 def test_a_term_that_is_not_finite_is_named(tmp_path):
@@ -183,6 +283,20 @@ def test_validation_is_the_averaged_weights_loss_and_leaves_training_alone(tmp_p
     average.load_state_dict(load_checkpoint(checkpoints(tmp_path / "a")[-1])[0]["average"])
     expected = [float(average.loss(b, step_generator(5, i))["square"].detach()) for i, b in enumerate(held_out)]
     assert lines[-1]["square"] == pytest.approx(sum(expected) / 3, rel=1e-6)
+
+
+def test_validation_goes_to_the_model_and_needs_the_whole_of_it(tmp_path):
+    class Elsewhere:
+        """On another device than the model, until it is moved."""
+
+        def to(self, device):
+            assert device == torch.device("cpu")
+            return batch_for(0)
+
+    Trainer(Line(), batch_for, config(tmp_path, steps=5), Validation([Elsewhere()], "square")).train()
+    assert (tmp_path / "validation.jsonl").exists()
+    with pytest.raises(ValueError, match=r"train\.shard: must be false with a callback that calls the model, as Valid"):
+        Trainer(Line(), batch_for, config(tmp_path, shard=True), Validation([batch_for(0)]))
 
 
 def test_the_last_fall_is_of_the_last_tenth_of_all_steps(tmp_path):

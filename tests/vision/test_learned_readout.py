@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 import torch
@@ -158,11 +159,51 @@ def test_weights_survive_the_disk_and_untrained_ones_are_refused(tmp_path):
     with pytest.raises(ValueError, match="readout: must have weights of its config"):
         LearnedReadout.load(tmp_path)
     (tmp_path / "readout.json").write_text(json.dumps({**document, "config": {"wide": 16}}))
-    with pytest.raises(ValueError, match=r"readout\.wide: must be one of"):
+    with pytest.raises(ValueError, match=r"readout\.json\.config\.wide: must be one of"):
         LearnedReadout.load(tmp_path)
     (tmp_path / "readout.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"readout: must be a folder with readout\.safetensors"):
+    with pytest.raises(ValueError, match=r"readout: must be a folder with whole .*readout\.safetensors, .*No such"):
         LearnedReadout.load(tmp_path)
+
+
+def test_damaged_files_are_refused_by_name(tmp_path):
+    readout = LearnedReadout(LearnedReadoutConfig(width=8, features=8))
+    config, weights = tmp_path / "readout.json", tmp_path / "readout.safetensors"
+    readout.save(tmp_path, {})
+    whole, told = weights.read_bytes(), config.read_text()
+    weights.write_bytes(whole[:-20])
+    with pytest.raises(ValueError, match=r"readout: must be a folder with whole readout\.json and readout\.saf"):
+        LearnedReadout.load(tmp_path)
+    weights.write_bytes(whole)
+    for text, said in (
+        ("{", r"readout: must be a folder with whole readout\.json"),
+        ("{}", r"readout\.json\.config: must be an object, got None"),
+        ("[]", r"readout\.json\.config: must be an object, got None"),
+        ('{"config": {"width": "8"}}', r"readout\.json\.config\.width: must be of type int, got '8'"),
+        ('{"config": {"width": 0}}', r"readout\.width: must be 1 or more, got 0"),
+    ):
+        config.write_text(text)
+        with pytest.raises(ValueError, match=said):
+            LearnedReadout.load(tmp_path)
+    config.write_text(told)
+    with torch.no_grad():
+        readout.leave.bias[0] = float("nan")
+    readout.save(tmp_path, {})
+    with pytest.raises(ValueError, match=r"readout\.safetensors\.leave\.bias: must be finite, got NaN or infinity"):
+        LearnedReadout.load(tmp_path)
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    LearnedReadout(LearnedReadoutConfig(width=8, features=8)).save(tmp_path, {})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        LearnedReadout(LearnedReadoutConfig(width=4, features=4)).save(tmp_path, {})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_it_is_small():

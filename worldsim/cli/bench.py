@@ -60,6 +60,15 @@ class Config:
     players: int = 12
     masks: bool = True
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "families", tuple(self.families))
+        for name in ("num", "pixels"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: must be a whole number of 1 or more, got {value}")
+        if self.fps is not None and not self.fps > 0:
+            raise ValueError(f"fps: must be above 0, got {self.fps}")
+
 
 EXAMPLES = (
     "worldsim bench videos=clips out=scores",

@@ -18,7 +18,10 @@ _SETTINGS = ("videos", "reference", "model", "fps", "families", "num", "pixels",
 def run(config: Config) -> None:
     """Run it, write NAME.json, NAME.csv and NAME.md, print the figures."""
     assert config.protocol is not None
-    arguments: dict[str, Any] = {name: value for name in _SETTINGS if (value := getattr(config, name))}
+    unset = Config()
+    arguments: dict[str, Any] = {
+        name: value for name in _SETTINGS if (value := getattr(config, name)) != getattr(unset, name)
+    }
     result = run_protocol(config.protocol, **(arguments | config.protocol_args))
     target = result.write(Path(config.out))
     table = Table("figure", "value", "±", "unit", "clips", box=None, header_style="bold")

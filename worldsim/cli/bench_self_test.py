@@ -12,6 +12,7 @@ from worldsim.benchmarks.self_test_page import self_test_page
 from worldsim.cli.bench import Config
 from worldsim.cli.progress import progress_bar
 from worldsim.cli.settings import check_family
+from worldsim.data.files import write_bytes
 
 
 def run(config: Config) -> None:
@@ -23,7 +24,8 @@ def run(config: Config) -> None:
     families = config.families or FAMILIES
     for family in families:
         check_family(family)
-    num, pixels, folder = config.num or 2, config.pixels or 128, Path(config.out)
+    num, pixels = (2 if config.num is None else config.num), (128 if config.pixels is None else config.pixels)
+    folder = Path(config.out)
     kept = folder / "self_test.jsonl"
     with progress_bar("scenes") as move:
         rows = self_test(families, num, config.seed, pixels, use_masks=config.masks, progress=move, kept=kept)
@@ -47,5 +49,5 @@ def run(config: Config) -> None:
     )
     page = folder / f"self_test_{reader}.md"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(self_test_page(reader, rows, cheats, families, command), encoding="utf-8")
+    write_bytes(page, self_test_page(reader, rows, cheats, families, command).encode("utf-8"))
     console.print(f"{page}  intervals, misses and their reason", markup=False, highlight=False)

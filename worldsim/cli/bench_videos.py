@@ -19,6 +19,7 @@ from worldsim.benchmarks.suite.video_folder import VIDEO_SUFFIXES, find_videos
 from worldsim.benchmarks.video_input import open_video
 from worldsim.cli.bench import Config
 from worldsim.cli.progress import progress_bar
+from worldsim.data.files import write_bytes
 from worldsim.scene import load_scene
 
 
@@ -40,7 +41,7 @@ def run(config: Config) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_report(out / "report.html", entries)
     scores = {entry.name: entry.violations.summary() for entry in entries}
-    (out / "scores.json").write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_bytes(out / "scores.json", (json.dumps(scores, indent=1, allow_nan=False) + "\n").encode("utf-8"))
     console = Console(soft_wrap=True)
     table = Table("video", "headline", "regime", "read by", "tracked", "worst law", box=None, header_style="bold")
     for entry in entries:

@@ -45,7 +45,7 @@ def run(config: Config) -> None:
     """Print the survey, draw the sheet, and raise where a shard is damaged."""
     if config.rollouts < 1 or config.frames < 1:
         raise ValueError(f"rollouts, frames: must be 1 or more, got {config.rollouts} and {config.frames}")
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False, emoji=False)
     with progress_bar("checking" if config.verify else "counting") as advance:
         found = survey(config.folder, config.verify, advance)
     _print(console, found, config.verify)
@@ -55,7 +55,7 @@ def run(config: Config) -> None:
         console.print(f"sheet       {path}")
     if found.problems:
         for problem in found.problems:
-            console.print(problem, markup=False, highlight=False)
+            console.print(problem, highlight=False)
         raise DataError(
             f"{config.folder}: must be whole, {len(found.problems)} of {found.config.num_shards} shards are damaged "
             "(listed above); the others are readable"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from worldsim.cli.settings import check_family
 from worldsim.cli.thumbnails import family_tiles
@@ -38,7 +39,7 @@ CHOICES = {"split": ("id", "ood")}
 def run(config: Config) -> None:
     """Print the families and draw the sheet where one is asked for."""
     families = scenarios()
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if config.scene is not None:
         check_family(config.scene)
         families = {config.scene: families[config.scene]}
@@ -47,7 +48,7 @@ def run(config: Config) -> None:
         table = Table("family", "what happens", "what is drawn (in distribution)", box=None, header_style="bold")
         for name, family in families.items():
             drawn = "; ".join(f"{key} {ranges[0]}" for key, ranges in family.ranges.items())
-            table.add_row(f"[bold]{name}[/bold]", family.summary, drawn)
+            table.add_row(Text(name, style="bold"), family.summary, drawn)
         console.print(table)
         console.print(f"{len(families)} families; worldsim list FAMILY tells its ranges out of distribution too.")
     if config.sheet is not None:
@@ -61,7 +62,7 @@ def run(config: Config) -> None:
 
 
 def _describe(console: Console, family: Scenario) -> None:
-    console.print(f"[bold]{family.name}[/bold]: {family.summary}")
+    console.print(Text.assemble((family.name, "bold"), f": {family.summary}"))
     table = Table("what is drawn", "in distribution (id)", "out of distribution (ood)", box=None, header_style="bold")
     for name, (inside, outside) in family.ranges.items():
         table.add_row(name, inside, outside)

@@ -69,7 +69,7 @@ def run(config: Config) -> None:
         raise FileNotFoundError(
             f"{path}: must be a folder of rollouts, a tar shard or a scene file, there is no such file"
         )
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False, emoji=False)
     if path.suffix == ".json":
         scene = load_scene(path)
         rollout = get_engine(config.engine or "mujoco").simulate(scene, render=False)

@@ -47,11 +47,13 @@ def normalise(words: Sequence[str], module: VerbModule, verb: str) -> list[str]:
     while queue:
         word = queue.pop(0)
         if word.startswith("--"):
-            word = word[2:].replace("-", "_", 1) if "=" not in word else word[2:]
-            if "=" not in word:
+            key, given, value = word[2:].partition("=")
+            key = key.replace("-", "_")
+            if not given:
                 if not queue:
-                    raise UsageError(f"--{word}: must be followed by a value")
-                word = f"{word}={_quote(queue.pop(0))}"
+                    raise UsageError(f"--{key}: must be followed by a value")
+                value = _quote(queue.pop(0))
+            word = f"{key}={value}"
         elif "=" not in word:
             if not spare:
                 raise UsageError(f"{word}: must be key=value; see worldsim {verb} --help")

@@ -60,9 +60,8 @@ def run(config: Config) -> None:
         folder = generate_dataset(what, config.out, config.workers, advance)
     seconds = time.monotonic() - start
     size = sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
-    console = Console()
+    console = Console(soft_wrap=True, markup=False, emoji=False)
     console.print(
-        f"{what.num_rollouts} rollouts in {what.num_shards} shards, {human_size(size)}, {seconds:.1f} s: {folder}",
-        soft_wrap=True,
+        f"{what.num_rollouts} rollouts in {what.num_shards} shards, {human_size(size)}, {seconds:.1f} s: {folder}"
     )
-    console.print(f"look at them: worldsim inspect {folder}", soft_wrap=True)
+    console.print(f"look at them: worldsim inspect {folder}")

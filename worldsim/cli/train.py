@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import shlex
@@ -19,13 +18,12 @@ from worldsim.cli.progress import progress_bar
 from worldsim.cli.settings import UsageError
 from worldsim.data import RolloutDataset
 from worldsim.data.clip import Clip, to_uint8
-from worldsim.data.files import write_bytes
 from worldsim.models import ModelCard, VideoDiT, WorldModel, WorldModelConfig, export, shipped
 from worldsim.models.pretrained import CONFIG
 from worldsim.models.tokenizer import VideoAutoencoder
-from worldsim.scene import from_dict
-from worldsim.training import TrainConfig, Trainer, checkpoints
+from worldsim.training import TrainConfig, Trainer, begin_run
 from worldsim.training.batches import RolloutBatches, VideoBatches
+from worldsim.training.validation import averaged
 from worldsim.vision.learned_readout import LearnedReadout
 
 
@@ -114,8 +112,6 @@ def run(config: Config) -> None:
         _check_sharded(config, model.config)
     out, console = Path(config.out), Console(soft_wrap=True)
     facts = {"data": list(config.data), **{name: getattr(config, name) for name in FACTS}}
-    if config.resume:
-        _same(out, model.config, facts)
     trainer_config = TrainConfig(**{f.name: getattr(config, f.name) for f in dataclasses.fields(TrainConfig)})
     seen = batches(0)
     latent = model.encode(seen.video[:1])
@@ -127,10 +123,7 @@ def run(config: Config) -> None:
 
     with progress_bar("training") as progress:
         trainer = Trainer(model, batches, trainer_config, callback, progress)
-        if trainer.accelerator.is_main_process and not checkpoints(out):
-            out.mkdir(parents=True, exist_ok=True)
-            write_bytes(out / CONFIG, json.dumps(dataclasses.asdict(model.config), indent=1).encode("utf-8"))
-            write_bytes(out / "run.json", json.dumps(facts, indent=1).encode("utf-8"))
+        begin_run(trainer, model.config, facts, config.resume)
         try:
             trainer.train(config.resume)
         except KeyboardInterrupt:
@@ -165,39 +158,24 @@ def _check_sharded(config: Config, model: WorldModelConfig) -> None:
         )
 
 
-def _same(out: Path, model: WorldModelConfig, facts: dict[str, Any]) -> None:
-    """Refuse to go on with another model or other data than the run began with."""
-    for name, now in ((CONFIG, dataclasses.asdict(model)), ("run.json", facts)):
-        path = out / name
-        if not path.exists():
-            raise ValueError(f"resume: must find {name} in {out}, it has none")
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if name == CONFIG:
-            stored = dataclasses.asdict(from_dict(WorldModelConfig, stored, str(path)))
-        for key, value in now.items():
-            if json.dumps(stored.get(key)) != json.dumps(value):
-                raise ValueError(f"{key}: must be {stored.get(key)!r} as in {path}, got {value!r}")
-
-
 @torch.no_grad()
 def _show(trainer: Trainer, seen: Clip, count: int) -> None:
     """Put truth and sample side by side on TensorBoard, by the averaged weights."""
     if not count or trainer.writer is None:
         return
-    model = copy.deepcopy(trainer.model)
+    model = trainer.model
     assert isinstance(model, WorldModel)
-    model.load_state_dict(trainer.average.weights)
-    device = next(model.parameters()).device
-    known, video = seen.num_context, seen.video[:count].to(device)
+    known, video = seen.num_context, seen.video[:count].to(trainer.accelerator.device)
     setups = seen.setups[:count] or None
-    made = model.generate(video[:, :, :known], setups, seen.num_frames - known)
+    with averaged(trainer):
+        made = model.generate(video[:, :, :known], setups, seen.num_frames - known)
     for i, pair in enumerate(zip(to_uint8(video), to_uint8(made.video), strict=True)):
         frames = np.concatenate([half.cpu().numpy() for half in pair], axis=2)
         trainer.show(f"truth and sample {i}", frames, model.config.fps)
 
 
 def _terms(line: dict[str, Any]) -> str:
-    skipped = ("step", "norm", "rate", "seconds")
+    skipped = ("step", "norm", "rate", "seconds", "began")
     return ", ".join(f"{name} {value:.4g}" for name, value in line.items() if name not in skipped)
 
 

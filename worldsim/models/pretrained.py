@@ -221,12 +221,15 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _minutes(log: Path) -> float:
-    """Wall-clock of a run, over all its pieces: `seconds` starts anew with each."""
-    total, before = 0.0, 0.0
+    """Wall-clock of a run, over all its pieces: `seconds` starts anew with each, whose start `began` tells."""
+    total, before, piece = 0.0, 0.0, None
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        seconds = float(json.loads(line)["seconds"])
-        total += seconds - before if seconds >= before else seconds
-        before = seconds
+        told = json.loads(line)
+        seconds, began = float(told["seconds"]), told.get("began")
+        # Lines that do not tell when their piece began show a new one by less time than before.
+        same = began == piece and seconds >= before
+        total += seconds - before if same else seconds
+        before, piece = seconds, began
     return round(total / 60, 2)
 
 

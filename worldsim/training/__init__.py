@@ -2,6 +2,7 @@
 
 from worldsim.training.checkpoint import averaged_weights, checkpoints, load_checkpoint, save_checkpoint, start_from
 from worldsim.training.ema import PowerAverage
+from worldsim.training.run_folder import begin_run
 from worldsim.training.trainer import Trainable, TrainConfig, Trainer, step_generator
 from worldsim.training.validation import Validation, last_fall
 
@@ -12,6 +13,7 @@ __all__ = [
     "Trainer",
     "Validation",
     "averaged_weights",
+    "begin_run",
     "checkpoints",
     "last_fall",
     "load_checkpoint",

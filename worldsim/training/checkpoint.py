@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 SCHEMA_VERSION = 1
+FILES = ("average", "model", "optimizer")
 _NAME = re.compile(r"step_(\d{8})")
 
 
@@ -25,7 +26,7 @@ def save_checkpoint(
     Args:
         folder: Holds the checkpoints of a run.
         step: Steps done.
-        tensors: File name (without suffix) to named tensors.
+        tensors: Named tensors by file name without suffix, which are FILES.
         meta: Plain JSON values.
         keep: How many checkpoints stay.
     """
@@ -65,18 +66,19 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str,
     """
     try:
         meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"checkpoint {path}: must hold a readable meta.json, {error}") from None
-    version = meta.get("version")
-    if meta.get("schema") != "worldsim.checkpoint" or not isinstance(version, int) or version > SCHEMA_VERSION:
+    schema, version = (meta.get("schema"), meta.get("version")) if isinstance(meta, dict) else (None, None)
+    if schema != "worldsim.checkpoint" or not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ValueError(
             f"checkpoint {path}: must be worldsim.checkpoint up to version {SCHEMA_VERSION}, got {version!r}"
         )
     tensors = {}
-    for file in sorted(path.glob("*.safetensors")):
+    for name in FILES:
+        file = path / f"{name}.safetensors"
         try:
-            tensors[file.stem] = load_file(file)
-        except SafetensorError as error:
+            tensors[name] = load_file(file)
+        except (OSError, SafetensorError) as error:
             raise ValueError(
                 f"checkpoint {file}: must be a whole safetensors file, {error}; use an older checkpoint"
             ) from None

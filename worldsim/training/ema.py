@@ -6,14 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+LONGEST = 0.28  # of averages relative to the run: above it no power of time has that length
+
 
 def exponent_for(length: float) -> float:
     """The exponent gamma whose averaging profile has the given standard deviation, relative to the run's length.
 
     Karras et al. 2024 (EDM2, 2312.02696), eq. 127: length^2 = (g + 1) / ((g + 2)^2 (g + 3)).
     """
-    if not 0 < length < 0.28:
-        raise ValueError(f"ema.length: must be between 0 and 0.28 of the run, got {length!r}")
+    if not 0 < length < LONGEST:
+        raise ValueError(f"ema.length: must be between 0 and {LONGEST} of the run, got {length!r}")
     # length^2 (g + 2)^2 (g + 3) - (g + 1) = 0 as a cubic in g; the largest real root is the one above 0.
     square = length**-2
     roots = np.roots([1, 7, 16 - square, 12 - square])

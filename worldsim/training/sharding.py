@@ -24,9 +24,13 @@ def make_accelerator(model: nn.Module, shard: bool) -> Accelerator:
     """
     # Told that it is a CPU, accelerate joins the processes of torchrun over gloo; else each would train on its own.
     cpu = not torch.accelerator.is_available()
+    # Never what accelerate launch or the environment say: the loss runs prior, readout and rasteriser as well, and of
+    # metres bfloat16 knows but centimetres.
+    precision = "no"
     if not shard:
         # Which parameters a loss reaches hangs on levers and chance (a dropped hint): processes need not agree.
-        return Accelerator(cpu=cpu, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+        together = DistributedDataParallelKwargs(find_unused_parameters=True)
+        return Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[together])
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:  # as torchrun and accelerate launch say
         raise ValueError("train.shard: must be false for one process, there is nothing to split over")
     members = {type(m).__name__ for each in model.modules() if isinstance(each, nn.ModuleList) for m in each}
@@ -37,7 +41,7 @@ def make_accelerator(model: nn.Module, shard: bool) -> Accelerator:
         # Every process has built the same model: none waits for the weights of the first.
         cpu_ram_efficient_loading=False,
     )
-    accelerator = Accelerator(cpu=cpu, fsdp_plugin=plugin)
+    accelerator = Accelerator(cpu=cpu, mixed_precision=precision, fsdp_plugin=plugin)
     if cpu:
         # accelerate 1.15 heeds the plugin on accelerators alone; torch's fully_shard runs over gloo as well.
         accelerator.state.distributed_type = DistributedType.FSDP

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from worldsim.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from worldsim.training.ema import PowerAverage
+from worldsim.training.ema import LONGEST, PowerAverage
 from worldsim.training.sharding import gather, make_accelerator, spread, whole
 from worldsim.training.show import add_video
 
@@ -36,7 +36,7 @@ class TrainConfig:
         warmup: Steps of linear warm-up; afterwards the rate falls linearly to 0 at `steps`.
         weight_decay: On matrices only.
         betas: Decay rates of AdamW's two averages.
-        clip: Largest norm of the gradient.
+        clip: Largest norm of the gradient; infinite for no bound.
         ema_length: Of the average of weights, relative to the run.
         seed: Of batches and noise.
         checkpoint_every: Steps between checkpoints.
@@ -69,8 +69,21 @@ class TrainConfig:
         for name in ("steps", "checkpoint_every", "keep", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name}: must be 1 or more, got {getattr(self, name)!r}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"train.learning_rate: must be above 0, got {self.learning_rate!r}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"train.learning_rate: must be above 0 and finite, got {self.learning_rate!r}")
+        if not self.clip > 0:
+            raise ValueError(f"train.clip: must be above 0, got {self.clip!r}")
+        for name in ("warmup", "weight_decay", "max_minutes"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"train.{name}: must be 0 or more and finite, got {getattr(self, name)!r}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"train.betas: must be two numbers from 0 to below 1, got {self.betas!r}")
+        if not 0 < self.ema_length < LONGEST:
+            raise ValueError(f"train.ema_length: must be between 0 and {LONGEST}, got {self.ema_length!r}")
+
+
+# What a resumed run must have in common with its beginning, or it would not be the run that an unbroken one is.
+SAME = ("seed", "steps", "learning_rate", "warmup", "weight_decay", "betas", "clip", "ema_length")
 
 
 class Trainable(Protocol):
@@ -119,10 +132,19 @@ class Trainer:
             config: How to train.
             callback: Called after each checkpoint, with the trainer and the number of steps done, in the main process.
             progress: Told steps done and steps in all after each step, in the main process.
+
+        Raises:
+            ValueError: For a callback that calls the whole model where its weights are split, which no process holds.
         """
+        if config.shard and getattr(callback, "calls_model", False):
+            raise ValueError(
+                f"train.shard: must be false with a callback that calls the model, as {type(callback).__name__} does: "
+                "it runs in one process, which would wait for the others for ever; got True"
+            )
         self.config, self.batch_for, self.callback, self.progress = config, batch_for, callback, progress
         self.accelerator = make_accelerator(model, config.shard)
         self.writer: Any = None
+        self._piece = 0.0  # seconds since 1970 at which train() was called, which tell the pieces of a run apart
         self.model = model
         decay = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
         rest = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
@@ -163,17 +185,20 @@ class Trainer:
             raise ValueError(f"train.out: must hold no run unless resuming, {self.folder} has {found[-1].name}")
         if resume:
             self._load(found[-1])
+        # A checkpoint to pass on comes in evaluation mode, which parts of the model do not learn in.
+        self.module.train()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.writer = self._writer()
-        began = time.monotonic()
+        self._piece, began = round(time.time(), 3), time.monotonic()
         while self.step < self.config.steps:
             terms, norm = self._one_step()
-            if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+            out_of_time = self._out_of_time(began)
+            last = out_of_time or self.step == self.config.steps
+            if last or self.step % self.config.log_every == 0:
                 self._log(terms, norm, time.monotonic() - began)
             if self.progress is not None and self.accelerator.is_main_process:
                 self.progress(self.step, self.config.steps)
-            out_of_time = self._out_of_time(began)
-            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps or out_of_time:
+            if last or self.step % self.config.checkpoint_every == 0:
                 self.save()
                 if self.callback is not None and self.accelerator.is_main_process:
                     self.callback(self, self.step)
@@ -199,8 +224,7 @@ class Trainer:
         number = self.step * self.accelerator.num_processes + rank
         generator = step_generator(config.seed + 7919 * rank, self.step)
         batch = self.batch_for(number)
-        batch = batch.to(self.accelerator.device) if hasattr(batch, "to") else batch
-        terms = self.module(batch, generator)
+        terms = self.module(self.moved(batch), generator)
         for name, value in terms.items():
             if not bool(torch.isfinite(value)):
                 raise FloatingPointError(
@@ -219,6 +243,10 @@ class Trainer:
         self.step += 1
         self.average.update(self.model, self.step)
         return terms, norm
+
+    def moved(self, batch: Any) -> Any:
+        """A batch on the process's device, where it has a method `to`."""
+        return batch.to(self.accelerator.device) if hasattr(batch, "to") else batch
 
     def _writer(self) -> Any:
         if not (self.config.tensorboard and self.accelerator.is_main_process):
@@ -239,6 +267,7 @@ class Trainer:
             "norm": norm,
             "rate": self.rate(self.step - 1),
             "seconds": round(seconds, 2),
+            "began": self._piece,
         }
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -262,15 +291,24 @@ class Trainer:
         tensors = {file: gather(values, main) for file, values in files.items()}
         if not main:
             return
-        meta = {"config": dataclasses.asdict(self.config), "threads": torch.get_num_threads()}
+        meta = {
+            "config": dataclasses.asdict(self.config),
+            "processes": self.accelerator.num_processes,
+            "threads": torch.get_num_threads(),
+        }
         save_checkpoint(self.folder, self.step, tensors, meta, self.config.keep)
 
     def _load(self, path: Path) -> None:
         tensors, meta = load_checkpoint(path)
-        for key in ("seed", "steps", "learning_rate", "warmup"):
-            stored, now = meta["config"].get(key), getattr(self.config, key)
+        for key in SAME:
+            # Through JSON, which makes a list of a tuple.
+            stored, now = meta["config"].get(key), json.loads(json.dumps(getattr(self.config, key)))
             if stored != now:
                 raise ValueError(f"train.{key}: must be {stored!r} as in {path}, got {now!r}")
+        processes = self.accelerator.num_processes
+        # A checkpoint that does not tell counts as written by as many.
+        if meta.get("processes", processes) != processes:
+            raise ValueError(f"processes: must be {meta['processes']} as in {path}, got {processes}")
         like = self.model.state_dict()
         weights, average = (
             {name: spread(value, like.get(name, value)) for name, value in tensors[file].items()}

@@ -17,7 +17,13 @@ FILE = "validation.jsonl"
 
 
 class Validation:
-    """A Trainer's callback: the loss of the averaged weights on batches that stay the same, a line a checkpoint."""
+    """A Trainer's callback: the loss of the averaged weights on batches that stay the same, a line a checkpoint.
+
+    Attributes:
+        calls_model: Tells the Trainer, which refuses it where no process holds the whole model.
+    """
+
+    calls_model = True
 
     def __init__(self, batches: Sequence[Any], term: str = "diffusion", seed: int = 0) -> None:
         """Keep what is asked at each checkpoint.
@@ -32,15 +38,16 @@ class Validation:
     def __call__(self, trainer: Trainer, step: int) -> None:
         """Add a line to validation.jsonl in the run's folder, and a point to TensorBoard."""
         with torch.no_grad(), averaged(trainer):
-            losses = [
-                float(trainer.model.loss(batch, step_generator(self.seed, i))[self.term])  # type: ignore[operator]
-                for i, batch in enumerate(self.batches)
-            ]
+            losses = [self._loss(trainer, i) for i in range(len(self.batches))]
         loss = sum(losses) / len(losses)
         with (trainer.folder / FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, self.term: loss}) + "\n")
         if trainer.writer is not None:
             trainer.writer.add_scalar(f"validation/{self.term}", loss, step)
+
+    def _loss(self, trainer: Trainer, i: int) -> float:
+        terms = trainer.model.loss(trainer.moved(self.batches[i]), step_generator(self.seed, i))  # type: ignore[operator]
+        return float(terms[self.term])
 
 
 @contextmanager

@@ -9,18 +9,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional
 
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
-from worldsim.scene import SHAPES
+from worldsim.scene import SHAPES, from_dict
 from worldsim.vision.moments import Moments, mask_moments, pixels_per_metre, planar_position, sphere_position
 from worldsim.vision.raster import View, rasterise
 from worldsim.vision.readout import Reading, assemble
@@ -45,6 +48,11 @@ class LearnedReadoutConfig:
     width: int = 16
     features: int = 24
     in_plane: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("width", "features"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"readout.{name}: must be 1 or more, got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)
@@ -171,38 +179,50 @@ class LearnedReadout(nn.Module):
         features: Tensor = self.leave(full)
         return features
 
-    def save(self, folder: Path, facts: dict[str, Any]) -> None:
+    def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
         """Write weights, now called trained, and the config with facts such as the error floor; each file whole."""
         self.trained.fill_(True)
         folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        _write(folder / _WEIGHTS, save_tensors(weights))
         document = {"config": dataclasses.asdict(self.config), **facts}
-        weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, folder / f"{_WEIGHTS}.tmp")
-        os.replace(folder / f"{_WEIGHTS}.tmp", folder / _WEIGHTS)
-        (folder / f"{_CONFIG}.tmp").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        os.replace(folder / f"{_CONFIG}.tmp", folder / _CONFIG)
+        _write(folder / _CONFIG, (json.dumps(document, indent=1) + "\n").encode("utf-8"))
 
     @staticmethod
     def load(folder: Path) -> LearnedReadout:
-        """The readout that `save` wrote.
+        """The readout that `save` wrote, in evaluation mode on the CPU.
 
         Raises:
-            ValueError: Where files are missing, or weights do not fit the config.
+            ValueError: Where files are missing or damaged, or weights are not finite or do not fit the config.
         """
-        for name in (_CONFIG, _WEIGHTS):
-            if not (folder / name).is_file():
-                raise ValueError(f"readout: must be a folder with {name}, got {folder}")
-        told = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))["config"]
-        known = {f.name for f in dataclasses.fields(LearnedReadoutConfig)}
-        for name in told:
-            if name not in known:
-                raise ValueError(f"readout.{name}: must be one of {', '.join(sorted(known))}")
-        readout = LearnedReadout(LearnedReadoutConfig(**told))
         try:
-            readout.load_state_dict(load_file(folder / _WEIGHTS))
+            told = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+            weights = load_tensors((folder / _WEIGHTS).read_bytes())
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ValueError(f"readout: must be a folder with whole {_CONFIG} and {_WEIGHTS}, {error}") from None
+        config = told.get("config") if isinstance(told, dict) else None
+        readout = LearnedReadout(from_dict(LearnedReadoutConfig, config, f"{folder / _CONFIG}.config"))
+        try:
+            readout.load_state_dict(weights)
         except RuntimeError as error:
-            raise ValueError(f"readout: must have weights of its config, got {error}") from error
+            raise ValueError(f"readout: must have weights of its config, got {error}") from None
+        for name, tensor in weights.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"{folder / _WEIGHTS}.{name}: must be finite, got NaN or infinity")
         return readout.eval()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing, as worldsim.data.files does, which lies in a room after this one."""
+    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _pair(before: int, after: int) -> nn.Sequential:

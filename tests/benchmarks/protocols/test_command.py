@@ -1,10 +1,12 @@
 """worldsim bench protocol=NAME writes and prints what run_protocol finds, and refuses in one line."""
 
 import json
+import os
 
+import pytest
 from worlds import ball_case
 
-from worldsim.benchmarks.protocols import PROTOCOLS
+from worldsim.benchmarks.protocols import PROTOCOLS, ProtocolResult
 from worldsim.cli import main
 from worldsim.cli.bench import CHOICES
 from worldsim.data import write_video
@@ -35,3 +37,16 @@ def test_the_command_runs_a_protocol(tmp_path, capsys):
     ):
         assert main([*words, wrong]) != 0
         assert message in capsys.readouterr().err
+
+
+def test_results_are_whole_or_not_there(tmp_path, monkeypatch):
+    ProtocolResult("phyworld", {}, ({"clip": "a"},)).write(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        ProtocolResult("phyworld", {}, ({"clip": "b"},)).write(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

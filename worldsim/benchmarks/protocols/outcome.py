@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from worldsim.data.files import write_bytes
+
 Row = dict[str, Any]
 
 
@@ -79,9 +81,13 @@ class ProtocolResult:
         """Write PROTOCOL.json, .csv and .md into a folder; gives the JSON's path."""
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{self.protocol}.json"
-        target.write_text(json.dumps(self.summary(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        target.with_suffix(".csv").write_text(self.table(), encoding="utf-8")
-        target.with_suffix(".md").write_text(self.markdown(), encoding="utf-8")
+        document = json.dumps(self.summary(), indent=1, allow_nan=False) + "\n"
+        for path, text in (
+            (target, document),
+            (target.with_suffix(".csv"), self.table()),
+            (target.with_suffix(".md"), self.markdown()),
+        ):
+            write_bytes(path, text.encode("utf-8"))
         return target
 
 

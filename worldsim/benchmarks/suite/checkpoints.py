@@ -10,6 +10,7 @@ import numpy as np
 
 from worldsim.benchmarks.suite.generators import UInt8, Unanswered
 from worldsim.scene import Setup
+from worldsim.scene.checks import require
 
 
 def is_world_model(model: Any) -> bool:
@@ -30,7 +31,15 @@ class CheckpointGenerator:
             steps: Of the sampler.
             solver: "euler", "heun" or "ab2".
             hint: Whether the prior's hint is given; off, the name says so.
+
+        Raises:
+            ValueError: For a solver or steps that no scene could be answered with.
         """
+        from worldsim.diffusion.samplers import SOLVERS
+
+        require("model_args.solver", f"one of {', '.join(SOLVERS)}", solver in SOLVERS, solver)
+        whole = isinstance(steps, int) and not isinstance(steps, bool)
+        require("model_args.steps", "a whole number of 1 or more", whole and steps >= 1, steps)
         if isinstance(model, str | Path):
             from worldsim.models.world_model import WorldModel
 

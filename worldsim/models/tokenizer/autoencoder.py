@@ -164,9 +164,15 @@ class VideoAutoencoder(nn.Module):
         Raises:
             ValueError: Where there are none.
         """
+        before = self.mean.clone(), self.deviation.clone()
         self.mean.zero_()
         self.deviation.fill_(1)
-        latents = [self.encode(video).transpose(0, 1).flatten(1).double() for video in videos]
+        try:
+            latents = [self.encode(video).transpose(0, 1).flatten(1).double() for video in videos]
+        finally:
+            # What fails must not leave weights that are called trained without their calibration.
+            self.mean.copy_(before[0])
+            self.deviation.copy_(before[1])
         if not latents:
             raise ValueError("videos: must be one or more to calibrate on, got none")
         deviation, mean = torch.std_mean(torch.cat(latents, dim=1), dim=1, correction=0)
