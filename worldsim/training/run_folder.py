@@ -60,8 +60,11 @@ def _read(path: Path) -> Any:
     return values
 
 
-def _same(stored: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+def _same(stored: Mapping[str, Any], now: Mapping[str, Any], path: Path, within: str = "") -> None:
     for key, value in now.items():
+        found = stored.get(key)
+        if isinstance(found, Mapping) and isinstance(value, Mapping):
+            _same(found, value, path, f"{within}{key}.")
         # Through JSON, which makes lists of tuples.
-        if json.loads(json.dumps(stored.get(key))) != json.loads(json.dumps(value)):
-            raise ValueError(f"{key}: must be {stored.get(key)!r} as in {path}, got {value!r}")
+        elif json.loads(json.dumps(found)) != json.loads(json.dumps(value)):
+            raise ValueError(f"{within}{key}: must be {found!r} as in {path}, got {value!r}")
