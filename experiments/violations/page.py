@@ -1,4 +1,9 @@
-"""The tables of the violations study: python experiments/violations/page.py OUT, the folder that evaluate.py filled."""
+"""The tables of the violations study.
+
+python experiments/violations/page.py OUT [TITLE=OUT ...]
+
+OUT is a folder that evaluate.py filled; further ones follow under their titles.
+"""
 
 from __future__ import annotations
 
@@ -160,14 +165,23 @@ def _list(told: Mapping[str, object]) -> str:
 
 
 def main() -> None:
-    """Print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
-    # Those of the table of rows first and in its order, then other runs.
-    pieces = sorted(load_pieces(parser.parse_args().out), key=lambda p: [*ORDER, p["row"]].index(p["row"]))
-    if not pieces:
-        parser.error("out: must hold what evaluate.py wrote, holds no .json")
-    print(page(pieces))
+    """Print them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out")
+    parser.add_argument("more", nargs="*", metavar="TITLE=OUT")
+    arguments = parser.parse_args()
+    print(
+        "# The violations study, all tables\n\n`python experiments/violations/page.py OUT [TITLE=OUT ...]` printed them.\n"
+    )
+    for told in [arguments.out, *arguments.more]:
+        title, found, folder = told.rpartition("=")
+        if found:
+            print(f"\n## {title}\n")
+        # Those of the table of rows first and in its order, then other runs.
+        pieces = sorted(load_pieces(Path(folder)), key=lambda p: [*ORDER, p["row"]].index(p["row"]))
+        if not pieces:
+            parser.error(f"out: must hold what evaluate.py wrote, {folder} holds no .json")
+        print(page(pieces))
 
 
 if __name__ == "__main__":
