@@ -170,9 +170,8 @@ def main() -> None:
     parser.add_argument("out")
     parser.add_argument("more", nargs="*", metavar="TITLE=OUT")
     arguments = parser.parse_args()
-    print(
-        "# The violations study, all tables\n\n`python experiments/violations/page.py OUT [TITLE=OUT ...]` printed them.\n"
-    )
+    command = "python experiments/violations/page.py OUT [TITLE=OUT ...]"
+    print(f"# The violations study, all tables\n\n`{command}` printed them.\n")
     for told in [arguments.out, *arguments.more]:
         title, found, folder = told.rpartition("=")
         if found:
