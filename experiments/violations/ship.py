@@ -20,7 +20,8 @@ from page import CELLS, RATIOS
 from rows import FLOOR, PAIRED, PLAIN, RASTER
 from summary import Table, formed, gather, load_pieces, ratio
 
-from worldsim.models import ModelCard, export, run_facts
+from worldsim.models import ModelCard, WorldModelConfig, export, run_facts
+from worldsim.scene import from_dict
 from worldsim.training import checkpoints, load_checkpoint
 
 FIGURES = ("overlap", "deep", "pass_through", "permanence", "rigidity", "headline", "psnr")
@@ -43,10 +44,10 @@ def metrics(table: Table) -> dict[str, Any]:
     return shown
 
 
-def config_of(run: Path) -> dict[str, Any]:
+def config_of(run: Path) -> WorldModelConfig:
     """The model's config."""
-    config: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    return config
+    path = run / "config.json"
+    return from_dict(WorldModelConfig, json.loads(path.read_text(encoding="utf-8")), str(path))
 
 
 def commands(runs: list[Path], plain: bool) -> str:
@@ -54,7 +55,7 @@ def commands(runs: list[Path], plain: bool) -> str:
     told, before = [], ""
     for run, name in zip(runs, [*(f"RUN{n}" for n in range(1, len(runs))), "RUN"], strict=True):
         asked = load_checkpoint(checkpoints(run)[-1])[1]["config"]
-        sharp = config_of(run)["dit"]["sharp"]
+        sharp = config_of(run).dit.sharp
         told.append(
             f"python experiments/violations/train.py DATA {name} --readout READOUT --steps {asked['steps']} "
             f"--learning-rate {asked['learning_rate']:g}{' --levers' * plain}{before}{' --sharp' * sharp}"
@@ -82,7 +83,7 @@ def main() -> None:
     card = ModelCard(
         scenes=scenes,
         size=(PIXELS, PIXELS),
-        num_frames=config_of(arguments.run)["clip_frames"],
+        num_frames=config_of(arguments.run).clip_frames,
         oversampling=OVERSAMPLING,
         data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
         command=commands([*arguments.before, arguments.run], arguments.plain),

@@ -12,7 +12,7 @@ import numpy as np
 from data import FAMILIES
 from measure import DEEP, ENOUGH
 from numpy.typing import NDArray
-from rows import CHECKS
+from rows import CHECKS, ORDER
 
 Floats = NDArray[np.float64]
 
@@ -68,9 +68,11 @@ def gather(pieces: Iterable[dict[str, Any]], reader: str) -> Table:
         for name in PLACED:
             figures[f"{name} placed"] = np.where(placed, figures[name], np.nan)
     for cell in {cell for cells in table.values() for cell in cells}:
-        # What is made to err is no yardstick for the others.
-        for made in (False, True):
-            fill_worst([cells[cell] for row, cells in table.items() if cell in cells and (row in CHECKS) == made])
+        # What is made to err is no yardstick for the others, and a further row does not move those that a claim is of.
+        there = {row: cells[cell] for row, cells in table.items() if cell in cells}
+        claimed = [figures for row, figures in there.items() if row in ORDER and row not in CHECKS]
+        fill_worst([figures for row, figures in there.items() if row not in CHECKS], claimed)
+        fill_worst([figures for row, figures in there.items() if row in CHECKS])
     return table
 
 
@@ -80,19 +82,21 @@ def placeable(figures: dict[str, Floats]) -> NDArray[np.bool_]:
     return enough
 
 
-def fill_worst(rows: list[dict[str, Floats]]) -> None:
-    """In place: where a clip's places cannot be told, or a figure says nothing, the worst value of the rows' clips.
+def fill_worst(rows: list[dict[str, Floats]], yardstick: list[dict[str, Floats]] | None = None) -> None:
+    """In place: where a clip's places cannot be told, or a figure says nothing, the worst clip of the yardstick.
 
-    That is the worst of those that can be told, or what is seen of the clip itself where that is worse still.
+    That is the worst of those that can be told, or what is seen of the clip itself where that is worse still. The
+    yardstick is of the rows themselves where it is left out or empty.
     """
     if not rows:
         return
-    good = [placeable(row) for row in rows]
+    measure = yardstick or rows
     for name in WORSE:
-        seen = np.concatenate([row[name][ok] for row, ok in zip(rows, good, strict=True)])
+        seen = np.concatenate([row[name][placeable(row)] for row in measure])
         worst = np.nanmax(seen) if np.isfinite(seen).any() else np.nan
-        for row, ok in zip(rows, good, strict=True):
-            row[name] = np.where(ok & np.isfinite(row[name]), row[name], np.fmax(row[name], worst))
+        for row in rows:
+            good = placeable(row) & np.isfinite(row[name])
+            row[name] = np.where(good, row[name], np.fmax(row[name], worst))
 
 
 def draws(values: Floats, rng: np.random.Generator) -> Floats:

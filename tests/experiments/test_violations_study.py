@@ -71,6 +71,19 @@ def test_rows_made_to_err_are_no_yardstick_for_the_others(study):
     assert table[rows.HINT_OFF]["hoop id"]["deepest"].tolist() == [5.0, 0.1]
 
 
+def test_a_further_row_moves_no_claimed_one(study):
+    def piece(row, measured, depth):
+        values = {key: [depth, 0.1] for key in study.summary.WORSE} | {"measured": [measured, 1.0]}
+        return {"row": row, "family": "hoop", "split": "id", "headline": [], "readers": {"tracker": values}}
+
+    rows = study.rows
+    told = [(rows.PAIRED, 1.0, 0.2), (rows.PLAIN, 0.0, np.nan), ("a lever", 1.0, 7.0), ("another", 0.0, 0.0)]
+    table = study.summary.gather([piece(*one) for one in told], "tracker")
+    assert table[rows.PLAIN]["hoop id"]["deepest"].tolist() == [0.2, 0.1]
+    assert table["a lever"]["hoop id"]["deepest"].tolist() == [7.0, 0.1]
+    assert table["another"]["hoop id"]["deepest"].tolist() == [0.2, 0.1]
+
+
 def test_recall_weighs_contacts_not_clips(study):
     found = study.summary.recall(np.array([1.0, 0.0]), np.array([1.0, 3.0]))
     assert found.value == 0.25
