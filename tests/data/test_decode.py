@@ -117,7 +117,9 @@ def test_cut_and_damaged_files_of_every_kind(tmp_path):
     assert data.index(b"moov") < data.index(b"mdat")
     for share in (0.3, 0.9, 0.999):
         (tmp_path / f"cut{share}.mp4").write_bytes(data[: int(share * len(data))])
-    (tmp_path / "hole.mp4").write_bytes(data[: len(data) // 2] + bytes(300) + data[len(data) // 2 + 300 :])
+    # Over several frames: within one, a hole may decode to other pixels without a complaint.
+    hole = len(data) // 5
+    (tmp_path / "hole.mp4").write_bytes(data[: len(data) // 2] + bytes(hole) + data[len(data) // 2 + hole :])
     encode(tmp_path / "b.mkv", noise)
     matroska = (tmp_path / "b.mkv").read_bytes()
     assert len(read_video(tmp_path / "b.mkv")[0]) == 20

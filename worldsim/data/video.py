@@ -25,11 +25,15 @@ UInt8 = NDArray[np.uint8]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 _BT709, _LIMITED = 1, 1  # colour matrix and range, by their numbers in ITU-T H.273
 
+# At small pictures x264's look-ahead reads memory that nobody wrote: of 15,000 files of one clip at 32 pixels one in
+# fifty came out otherwise. Neither the tree of macroblocks nor cuts between scenes hang on it here.
+_CRF = {"crf": "18", "g": "2", "preset": "veryfast", "bf": "0", "mbtree": "0", "sc_threshold": "0"}
+
 # Measured on 49 rendered-like frames: 4:4:4 has 4 dB (64 px) to 6 dB (256 px) less error than 4:2:0 for 3 % more
 # bytes, since small bodies lose their colours to chroma subsampling; 4:2:0 is what every player shows.
 CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "h264": ("libx264", "yuv420p", {"crf": "18", "g": "2", "preset": "veryfast", "bf": "0"}),
-    "h264-444": ("libx264", "yuv444p", {"crf": "18", "g": "2", "preset": "veryfast", "bf": "0"}),
+    "h264": ("libx264", "yuv420p", _CRF),
+    "h264-444": ("libx264", "yuv444p", _CRF),
     "exact": ("libx264rgb", "rgb24", {"qp": "0", "g": "12", "preset": "ultrafast", "bf": "0"}),
 }
 
