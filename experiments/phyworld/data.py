@@ -6,7 +6,6 @@ python experiments/phyworld/data.py OUT [--train 1500] [--test 200] [--val 64]
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ import worldsim as ws
 from worldsim.data.clip import Clip, to_float
 from worldsim.physics import Bodies, LawParameters, Trajectory
 from worldsim.scene import Scene, dumps, loads_scene
+from worldsim.scene.files import atomic_path
 from worldsim_envs.exact import exact_trajectory
 
 FAMILIES = ("uniform_motion", "parabola", "collision")
@@ -76,9 +76,8 @@ def make(out: Path, family: str, split: str, role: str, count: int) -> None:
         tensors[name] = torch.stack([getattr(trajectory, name).float() for _, _, trajectory in rows])
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{target.stem}.jsonl").write_text("\n".join(dumps(scene) for scene, _, _ in rows), encoding="utf-8")
-    temporary = target.with_suffix(".tmp")
-    save_file(tensors, temporary)
-    os.replace(temporary, target)
+    with atomic_path(target) as temporary:
+        save_file(tensors, temporary)
 
 
 class ClipSet:

@@ -20,10 +20,10 @@ from torch import Tensor
 
 import worldsim as ws
 from worldsim.data.clip import to_float
-from worldsim.data.files import write_bytes
 from worldsim.models.law_from_video import learn_law
 from worldsim.physics import LearnedLaw, PhysicsPrior, PriorConfig
 from worldsim.scene import Scene, Setup
+from worldsim.scene.files import write_bytes
 from worldsim.training import step_generator
 from worldsim.vision.readout import ColourReadout
 from worldsim_envs.exact import exact_trajectory

@@ -15,7 +15,7 @@ from pathlib import Path
 from data import FAMILIES, PIXELS
 from page import CELLS
 
-from worldsim.models import ModelCard, export, run_facts
+from worldsim.models import ModelCard, export, load_run, run_facts
 from worldsim.training import checkpoints, load_checkpoint
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     card = ModelCard(
         scenes={family: {} for family in FAMILIES},
         size=(PIXELS, PIXELS),
-        num_frames=json.loads((arguments.run / "config.json").read_text(encoding="utf-8"))["clip_frames"],
+        num_frames=load_run(arguments.run).config.clip_frames,
         oversampling=4,  # the painter's edges are exactly covered; an engine's are where they are averaged down
         data="event-exact clips of PhyWorld's worlds by experiments/phyworld/data.py, 1500 id/train seeds a family",
         command=told,

@@ -173,12 +173,11 @@ def _list(told: Mapping[str, object]) -> str:
 def main() -> None:
     """Print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out")
-    parser.add_argument("more", nargs="*", metavar="TITLE=OUT")
+    parser.add_argument("out", nargs="+", metavar="[TITLE=]OUT")
     arguments = parser.parse_args()
     command = "python experiments/violations/page.py OUT [TITLE=OUT ...]"
     print(f"# The violations study, all tables\n\n`{command}` printed them.\n")
-    for told in [arguments.out, *arguments.more]:
+    for told in arguments.out:
         title, found, folder = told.rpartition("=")
         if found:
             print(f"\n## {title}\n")

@@ -8,7 +8,6 @@ PIECES is the folder that evaluate.py filled; --before names the runs that RUN w
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ from page import CELLS, RATIOS
 from rows import FLOOR, PAIRED, PLAIN, RASTER
 from summary import Table, formed, gather, load_pieces, ratio
 
-from worldsim.models import ModelCard, WorldModelConfig, export, run_facts
-from worldsim.scene import from_dict
+from worldsim.models import ModelCard, export, load_run, run_facts
 from worldsim.training import checkpoints, load_checkpoint
 
 FIGURES = ("overlap", "deep", "pass_through", "permanence", "rigidity", "headline", "psnr")
@@ -44,18 +42,12 @@ def metrics(table: Table) -> dict[str, Any]:
     return shown
 
 
-def config_of(run: Path) -> WorldModelConfig:
-    """The model's config."""
-    path = run / "config.json"
-    return from_dict(WorldModelConfig, json.loads(path.read_text(encoding="utf-8")), str(path))
-
-
 def commands(runs: list[Path], plain: bool) -> str:
     """What the runs were started with, each from the one before it."""
     told, before = [], ""
     for run, name in zip(runs, [*(f"RUN{n}" for n in range(1, len(runs))), "RUN"], strict=True):
         asked = load_checkpoint(checkpoints(run)[-1])[1]["config"]
-        sharp = config_of(run).dit.sharp
+        sharp = load_run(run).config.dit.sharp
         told.append(
             f"python experiments/violations/train.py DATA {name} --readout READOUT --steps {asked['steps']} "
             f"--learning-rate {asked['learning_rate']:g}{' --levers' * plain}{before}{' --sharp' * sharp}"
@@ -83,7 +75,7 @@ def main() -> None:
     card = ModelCard(
         scenes=scenes,
         size=(PIXELS, PIXELS),
-        num_frames=config_of(arguments.run).clip_frames,
+        num_frames=load_run(arguments.run).config.clip_frames,
         oversampling=OVERSAMPLING,
         data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
         command=commands([*arguments.before, arguments.run], arguments.plain),

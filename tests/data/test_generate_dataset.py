@@ -12,8 +12,8 @@ import pytest
 from data_cases import SMALL, tree_bytes
 
 from worldsim.data import DataError, GenerateConfig, GenerationError, generate_dataset, generate_shard, survey
-from worldsim.data.files import TEMPORARY_PREFIX
 from worldsim.data.generate import shard_name
+from worldsim.scene.files import TEMPORARY_PREFIX
 
 # Prints the rollouts done, so that a test can kill it in the middle of one.
 CHILD = """

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from worldsim.data import DataError
-from worldsim.data.files import atomic_file, remove_stale, temporary_name, write_bytes
 from worldsim.data.shards import ShardWriter, check_name, read_index, read_members, scan_tar
+from worldsim.scene.files import atomic_file, remove_stale, temporary_name, write_bytes
 
 
 def write(path, samples=2):

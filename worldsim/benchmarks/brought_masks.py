@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from worldsim.data.errors import DataError
-from worldsim.data.files import PathLike
 from worldsim.data.video import IMAGE_SUFFIXES
+from worldsim.scene.errors import DataError
+from worldsim.scene.files import PathLike
 
 UInt8 = NDArray[np.uint8]
 _MAX_ID = 254

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from worldsim.benchmarks.rle import is_rle, rle_frames
 from worldsim.benchmarks.track import UInt8
-from worldsim.data.errors import DataError
 from worldsim.data.video import picture_files
+from worldsim.scene.errors import DataError
 
 _MAX_ID = 254
 Array = NDArray[Any]
@@ -120,7 +120,7 @@ def _from_path(path: Path, expected: tuple[int, int, int], stack: ExitStack) -> 
         if name is None:
             raise DataError(f"{path}: must hold one array or one named ids, holds {', '.join(names) or 'none'}")
         return _from_array_file(stack.enter_context(archive.open(f"{name}.npy")), path, expected)
-    except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError) as error:
         raise DataError(f"{path}: must be whole masks as .npz or .npy, got: {error}") from None
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from worldsim.benchmarks.footage import Footage, footage_of_array, footage_of_stream
 from worldsim.benchmarks.track import UInt8
-from worldsim.data.errors import DataError
 from worldsim.data.video import stream_video
+from worldsim.scene.errors import DataError
 
 MIN_FRAMES = 2
 _DEFAULT_FPS = 24.0  # of arrays, as of folders of frames

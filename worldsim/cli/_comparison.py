@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worldsim.benchmarks import Figure, Violations
-from worldsim.data.files import write_bytes
+from worldsim.scene.files import write_bytes
 
 
 @dataclass(frozen=True)

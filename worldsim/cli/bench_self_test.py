@@ -12,7 +12,7 @@ from worldsim.benchmarks.self_test_page import self_test_page
 from worldsim.cli.bench import Config
 from worldsim.cli.progress import progress_bar
 from worldsim.cli.settings import check_family
-from worldsim.data.files import write_bytes
+from worldsim.scene.files import write_bytes
 
 
 def run(config: Config) -> None:

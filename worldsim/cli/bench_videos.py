@@ -19,8 +19,8 @@ from worldsim.benchmarks.suite.video_folder import VIDEO_SUFFIXES, find_videos
 from worldsim.benchmarks.video_input import open_video
 from worldsim.cli.bench import Config
 from worldsim.cli.progress import progress_bar
-from worldsim.data.files import write_bytes
 from worldsim.scene import load_scene
+from worldsim.scene.files import write_bytes
 
 
 def run(config: Config) -> None:

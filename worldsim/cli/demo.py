@@ -17,10 +17,10 @@ from worldsim.cli._generation import PRIOR, Chosen, choose, draw_scene, play, tr
 from worldsim.cli.progress import progress_bar
 from worldsim.cli.settings import check_family
 from worldsim.data import write_video
-from worldsim.data.files import write_bytes
 from worldsim.engines import Rollout
 from worldsim.models.pretrained import ModelCard, read_config
 from worldsim.models.prior_alone import prior_alone
+from worldsim.scene.files import write_bytes
 from worldsim.vision.learned_readout import LearnedReadout
 
 FAMILIES = ("collision", "bouncing_balls", "hoop")

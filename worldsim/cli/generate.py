@@ -14,7 +14,6 @@ from rich.console import Console
 from worldsim.cli._generation import PRIOR, Chosen, choose, draw_scene, play, suits, trained_on
 from worldsim.cli.settings import UsageError, check_family
 from worldsim.data import DataError, read_video, write_video
-from worldsim.data.files import write_bytes
 from worldsim.data.gif import write_gif
 from worldsim.diffusion.samplers import SOLVERS
 from worldsim.models import Generation
@@ -23,6 +22,7 @@ from worldsim.models.steering import KINDS, Guidance
 from worldsim.models.text import unknown_words
 from worldsim.physics import Trajectory
 from worldsim.scene import Scene, Setup, dumps, loads_scene, loads_setup
+from worldsim.scene.files import write_bytes
 
 
 @dataclass(frozen=True)

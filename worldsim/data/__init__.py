@@ -5,11 +5,12 @@ from worldsim.data.clip import Clip, collate, to_float, to_uint8
 from worldsim.data.clip_set import ClipSet, SmallClip, average_down, save_clips
 from worldsim.data.dataset import RolloutDataset
 from worldsim.data.encode import decode_rollout, encode_rollout
-from worldsim.data.errors import DataError, GenerationError
+from worldsim.data.errors import GenerationError
 from worldsim.data.generate import GenerateConfig, generate_dataset, generate_shard
 from worldsim.data.loader import ClipLoader
 from worldsim.data.sampler import ResumableBatchSampler, layouts
 from worldsim.data.video import VideoWriter, read_video, stream_video, write_video
+from worldsim.scene.errors import DataError
 
 __all__ = [
     "Clip",

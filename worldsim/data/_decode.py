@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.data.errors import DataError
+from worldsim.scene.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldsim.data.errors import DataError
-from worldsim.data.files import TEMPORARY_PREFIX, PathLike
 from worldsim.data.generate import GenerateConfig, read_dataset_file, shard_name
 from worldsim.data.shards import REMEDY, file_hash, read_index
 from worldsim.scene import from_dict
+from worldsim.scene.errors import DataError
+from worldsim.scene.files import TEMPORARY_PREFIX, PathLike
 
 
 @dataclass(frozen=True)

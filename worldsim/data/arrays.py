@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.data.errors import DataError
+from worldsim.scene.errors import DataError
 
 DEPTH_STEP = 1e-4  # metres: the resolution of stored depth; the largest error is half of it
 _FAR_CODE = 0xFFFFFFFF

@@ -6,7 +6,6 @@ one for videos that do not fit into memory.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from worldsim.data.clip import Clip, to_float
 from worldsim.engines import Rollout
 from worldsim.physics import Bodies, LawParameters, Trajectory
 from worldsim.scene import Scene, dumps, loads_scene
+from worldsim.scene.files import atomic_path
 
 VECTORS = ("position", "orientation", "linear_velocity", "angular_velocity")
 
@@ -98,9 +98,8 @@ def save_clips(folder: Path, family: str, split: str, role: str, clips: Sequence
         tensors[name] = torch.stack([getattr(clip.trajectory, name).float() for clip in clips])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stem}.jsonl").write_text("\n".join(dumps(clip.scene) for clip in clips), encoding="utf-8")
-    temporary = folder / f"{stem}.tmp"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-    os.replace(temporary, folder / f"{stem}.safetensors")
+    with atomic_path(folder / f"{stem}.safetensors") as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
 
 
 class ClipSet:

@@ -10,12 +10,12 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from worldsim.data.encode import decode_rollout, wanted_members
-from worldsim.data.errors import DataError
-from worldsim.data.files import PathLike
 from worldsim.data.generate import GenerateConfig, read_dataset_file, shard_name
 from worldsim.data.shards import REMEDY, Sample, ShardIndex, read_index, read_members
 from worldsim.engines import Rollout
 from worldsim.scene import from_dict
+from worldsim.scene.errors import DataError
+from worldsim.scene.files import PathLike
 
 _KEPT_INDICES = 64  # parsed indices held at once: bounds memory however large the data set is
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from worldsim.data.arrays import decode_arrays, decode_depth, decode_ids, encode_arrays, encode_depth, encode_ids
-from worldsim.data.errors import DataError
 from worldsim.data.video import decode_video, encode_video
 from worldsim.engines import Contacts, Rollout
 from worldsim.physics import Trajectory
 from worldsim.scene import Scene, dumps, loads_scene
+from worldsim.scene.errors import DataError
 
 ROLLOUT_VERSION = 1
 

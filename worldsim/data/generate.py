@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.data.encode import RGB, encode_rollout
-from worldsim.data.errors import DataError, GenerationError
-from worldsim.data.files import PathLike, remove_stale, write_bytes
+from worldsim.data.errors import GenerationError
 from worldsim.data.shards import ShardWriter, read_index
 from worldsim.engines import PRESETS, Rollout, get_engine
 from worldsim.scene import Scene, make_scene
 from worldsim.scene.checks import require
+from worldsim.scene.errors import DataError
+from worldsim.scene.files import PathLike, remove_stale, write_bytes
 
 DATASET_VERSION = 1
 DATASET_FILE = "dataset.json"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from worldsim.data.files import PathLike, write_bytes
+from worldsim.scene.files import PathLike, write_bytes
 
 
 def encode_gif(video: NDArray[np.uint8], fps: float) -> bytes:

@@ -9,8 +9,8 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from worldsim.data.dataset import RolloutDataset
-from worldsim.data.errors import DataError
 from worldsim.scene.checks import require
+from worldsim.scene.errors import DataError
 
 
 class ResumableBatchSampler(Sampler[list[int]]):

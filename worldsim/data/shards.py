@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from worldsim.data.errors import DataError
-from worldsim.data.files import PathLike, commit, full_disk, temporary_name, write_bytes
 from worldsim.scene import from_dict
+from worldsim.scene.errors import DataError
+from worldsim.scene.files import PathLike, commit, full_disk, temporary_name, write_bytes
 
 INDEX_VERSION = 1
 _BLOCK = 512

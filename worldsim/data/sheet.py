@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.data.files import PathLike, atomic_path
+from worldsim.scene.files import PathLike, atomic_path
 
 UInt8 = NDArray[np.uint8]
 

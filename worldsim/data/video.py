@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.data._decode import DEFAULT_FPS, decode, read_picture
-from worldsim.data.errors import DataError
-from worldsim.data.files import PathLike, atomic_path
+from worldsim.scene.errors import DataError
+from worldsim.scene.files import PathLike, atomic_path
 
 UInt8 = NDArray[np.uint8]
 

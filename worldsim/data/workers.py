@@ -12,9 +12,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from worldsim.data.errors import DataError, GenerationError
-from worldsim.data.files import remove_stale
+from worldsim.data.errors import GenerationError
 from worldsim.data.generate import GenerateConfig, generate_shard
+from worldsim.scene.errors import DataError
+from worldsim.scene.files import remove_stale
 
 
 def _die_with_parent() -> None:

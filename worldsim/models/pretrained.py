@@ -21,11 +21,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from worldsim.data.files import write_bytes
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
 from worldsim.scene.checks import require
+from worldsim.scene.files import write_bytes
 
 SCHEMA, SCHEMA_VERSION = "worldsim.world_model", 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from worldsim.scene.files import write_bytes
 from worldsim.scene.scene import SCHEMA_VERSION, Scene, Setup
 from worldsim.scene.shapes import SHAPES
 
@@ -127,11 +128,8 @@ def loads_setup(text: str, where: str = "setup") -> Setup:
 
 
 def save_scene(scene: Scene, path: str | os.PathLike[str]) -> None:
-    """Write a scene as JSON, under a temporary name first."""
-    target = Path(path)
-    temporary = target.with_name(target.name + ".tmp")
-    temporary.write_text(dumps(scene), encoding="utf-8")
-    os.replace(temporary, target)
+    """Write a scene as JSON, whole or not at all."""
+    write_bytes(path, dumps(scene).encode("utf-8"))
 
 
 def load_scene(path: str | os.PathLike[str]) -> Scene:

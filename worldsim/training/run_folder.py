@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worldsim.data.files import write_bytes
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.pretrained import CONFIG
 from worldsim.scene import from_dict
+from worldsim.scene.files import write_bytes
 from worldsim.training.checkpoint import checkpoints
 from worldsim.training.trainer import Trainer
 

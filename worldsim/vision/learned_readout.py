@@ -7,28 +7,23 @@ at each frame on its own; a body is asked for by its colour and kind, so that an
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional
 
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
-from worldsim.scene import SHAPES, from_dict
+from worldsim.scene import SHAPES
 from worldsim.vision.moments import Moments, mask_moments, pixels_per_metre, planar_position, sphere_position
+from worldsim.vision.network_folder import load_network, save_network
 from worldsim.vision.raster import View, rasterise
 from worldsim.vision.readout import Reading, assemble
 
-_CONFIG, _WEIGHTS = "readout.json", "readout.safetensors"
 # Square pixels below which a ball is taken for one that shows in part, not for one that is farther away still: without
 # that bound, one that vanishes would lie hundreds of metres away and count as whole there.
 _LEAST_AREA = 3.0
@@ -182,11 +177,7 @@ class LearnedReadout(nn.Module):
     def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
         """Write weights, now called trained, and the config with facts such as the error floor; each file whole."""
         self.trained.fill_(True)
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        _write(folder / _WEIGHTS, save_tensors(weights))
-        document = {"config": dataclasses.asdict(self.config), **facts}
-        _write(folder / _CONFIG, (json.dumps(document, indent=1) + "\n").encode("utf-8"))
+        save_network(folder, "readout", self, self.config, facts)
 
     @staticmethod
     def load(folder: Path) -> LearnedReadout:
@@ -195,34 +186,7 @@ class LearnedReadout(nn.Module):
         Raises:
             ValueError: Where files are missing or damaged, or weights are not finite or do not fit the config.
         """
-        try:
-            told = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-            weights = load_tensors((folder / _WEIGHTS).read_bytes())
-        except (OSError, ValueError, SafetensorError) as error:
-            raise ValueError(f"readout: must be a folder with whole {_CONFIG} and {_WEIGHTS}, {error}") from None
-        config = told.get("config") if isinstance(told, dict) else None
-        readout = LearnedReadout(from_dict(LearnedReadoutConfig, config, f"{folder / _CONFIG}.config"))
-        try:
-            readout.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"readout: must have weights of its config, got {error}") from None
-        for name, tensor in weights.items():
-            if not bool(torch.isfinite(tensor).all()):
-                raise ValueError(f"{folder / _WEIGHTS}.{name}: must be finite, got NaN or infinity")
-        return readout.eval()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing, as worldsim.data.files does, which lies in a room after this one."""
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        return load_network(folder, "readout", LearnedReadout, LearnedReadoutConfig)
 
 
 def _pair(before: int, after: int) -> nn.Sequential:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.data.files import write_bytes
+from worldsim.scene.files import write_bytes
 
 Row = dict[str, Any]
 

@@ -16,8 +16,8 @@ from worldsim.benchmarks.report.distribution import Sample, panels
 from worldsim.benchmarks.report.sheets import COLOURS, frame_sheets, mask_sheets, shown_frames, shown_size
 from worldsim.benchmarks.report.timeline import is_broken, marks, severity, told, worst_frames
 from worldsim.benchmarks.result import Figure, Violations
-from worldsim.data.files import PathLike, atomic_path
 from worldsim.scene import Body
+from worldsim.scene.files import PathLike, atomic_path
 
 UInt8 = NDArray[np.uint8]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from worldsim.benchmarks.laws import LAWS
 from worldsim.benchmarks.suite.run import Clip
-from worldsim.data.files import write_bytes
+from worldsim.scene.files import write_bytes
 
 _DRAWS = 2000
 

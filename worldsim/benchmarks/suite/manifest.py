@@ -15,10 +15,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from worldsim.data.files import write_bytes
 from worldsim.data.generate import with_pixels
 from worldsim.scene import Scene, make_scene, to_dict
 from worldsim.scene.checks import require
+from worldsim.scene.files import write_bytes
 
 SPLITS = ("id", "ood")
 ROLE = "test"

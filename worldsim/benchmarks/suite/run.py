@@ -18,10 +18,10 @@ from worldsim.benchmarks._score import score
 from worldsim.benchmarks.result import Violations
 from worldsim.benchmarks.suite.generators import Generator, Question, Reference, UInt8, Unanswered, checked, setup_text
 from worldsim.benchmarks.suite.manifest import Case, draw_case, load_manifest
-from worldsim.data.files import write_bytes
 from worldsim.data.video import read_video, write_video
 from worldsim.engines import Rollout, get_engine
 from worldsim.scene.checks import require
+from worldsim.scene.files import write_bytes
 
 SETTINGS_FILE = "suite.json"
 Progress = Callable[[int, int], None]

@@ -7,8 +7,6 @@ generators (MAGVIT-v2, arXiv 2310.05737, 3.1; Cosmos tokenizer, arXiv 2501.03575
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +14,16 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldsim.data.files import write_bytes
 from worldsim.models.tokenizer.causal import CausalConv3d, ResidualBlock, Stream, channel_norm
 from worldsim.models.tokenizer.haar import merge, split
-from worldsim.scene import from_dict
+from worldsim.vision.network_folder import load_network, save_network
 
 _BANDS = 3 * 8 * 8
 # Two Haar levels of 8 means each: times this they are orthonormal, so that all bands are learnt at the pixels' pace.
 _ORTHONORMAL = 8.0
-_CONFIG, _WEIGHTS = "tokenizer.json", "tokenizer.safetensors"
 
 
 @dataclass(frozen=True)
@@ -189,31 +182,16 @@ class VideoAutoencoder(nn.Module):
         """
         if not self.trained:
             raise ValueError("tokenizer: must be trained and calibrated before it is saved, got a new network")
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        write_bytes(folder / _WEIGHTS, save_tensors(weights))
-        document = {"config": dataclasses.asdict(self.config), **facts}
-        write_bytes(folder / _CONFIG, (json.dumps(document, indent=1) + "\n").encode("utf-8"))
+        save_network(folder, "tokenizer", self, self.config, facts)
 
     @staticmethod
     def load(folder: Path) -> VideoAutoencoder:
         """The autoencoder that `save` wrote, in evaluation mode on the CPU.
 
         Raises:
-            ValueError: Where files are missing or damaged, or weights do not fit the config.
+            ValueError: Where files are missing or damaged, or weights are not finite or do not fit the config.
         """
-        try:
-            told = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-            weights = load_tensors((folder / _WEIGHTS).read_bytes())
-        except (OSError, ValueError, SafetensorError) as error:
-            raise ValueError(f"tokenizer: must be a folder with whole {_CONFIG} and {_WEIGHTS}, {error}") from None
-        config = told.get("config") if isinstance(told, dict) else None
-        model = VideoAutoencoder(from_dict(AutoencoderConfig, config, f"{folder / _CONFIG}.config"))
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"tokenizer: must have weights of its config, got {error}") from None
-        return model.eval()
+        return load_network(folder, "tokenizer", VideoAutoencoder, AutoencoderConfig)
 
 
 def _channels(values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from worldsim.data.errors import DataError
+from worldsim.scene.errors import DataError
 
 PathLike = str | os.PathLike[str]
 
