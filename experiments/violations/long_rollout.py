@@ -3,7 +3,7 @@
 python experiments/violations/long_rollout.py OUT --readout READOUT [--paired RUN] [--plain RUN] [--clips 4]
     [--frames 600] [--bin 60] [--steps 6]
 
-Boxes of three balls of role test, in distribution, from places on that the study's own clips do not reach, played by
+Boxes of three balls of role test, in distribution, from places that the study's own clips do not reach, played by
 MuJoCo for as long. Each row is a file of its own in OUT and is not made again where it is there; table and figure
 (OUT/long_rollout.png) are of all that are there. Read by the independent tracker, chunk by chunk as they come.
 """
