@@ -29,13 +29,13 @@ from page import page
 from torch import Tensor
 
 from worldsim.data.clip import Clip
-from worldsim.models import load_run, run_facts
 from worldsim.models.pairing import draw_hint, predict
 from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import LawParameters, Trajectory
 from worldsim.scene.files import write_bytes
+from worldsim.training import load_run, run_facts
 
 NUM_FRAMES, NUM_CONTEXT, BATCH = 16, 4, 50
 FLOOR, RASTER, PAIRED = "the reader on ground truth", "the rasterised prior alone", "paired"

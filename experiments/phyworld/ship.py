@@ -15,13 +15,13 @@ from pathlib import Path
 from data import FAMILIES, PIXELS
 from page import CELLS
 
-from worldsim.models import ModelCard, export, load_run, run_facts
-from worldsim.training import checkpoints, load_checkpoint
+from worldsim.models import ModelCard
+from worldsim.training import export, load_checkpoint, load_run, newest_checkpoint, run_facts
 
 
 def command(run: Path, out: str, plain: bool) -> str:
     """What a run was started with."""
-    asked = load_checkpoint(checkpoints(run)[-1])[1]["config"]
+    asked = load_checkpoint(newest_checkpoint(run), ())[1]["config"]
     told = f"--steps {asked['steps']} --learning-rate {asked['learning_rate']:g}{' --plain' * plain}"
     return f"python experiments/phyworld/train.py DATA {out} {told}"
 

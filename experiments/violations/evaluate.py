@@ -35,8 +35,8 @@ from worldsim.data import ClipSet
 from worldsim.data.clip import to_uint8
 from worldsim.engines import Rollout
 from worldsim.engines.rollout import Contacts
-from worldsim.models import run_facts
 from worldsim.scene.files import write_bytes
+from worldsim.training import run_facts
 from worldsim.vision.learned_readout import LearnedReadout
 
 BATCH = 25

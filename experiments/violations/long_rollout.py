@@ -30,13 +30,13 @@ from torch import Tensor
 import worldsim as ws
 from worldsim.data import average_down
 from worldsim.data.clip import to_float, to_uint8
-from worldsim.models import load_run
 from worldsim.models.prior_alone import prior_alone
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import Bodies, violations
 from worldsim.scene import Scene, Setup
 from worldsim.scene.files import write_bytes
+from worldsim.training import load_run
 from worldsim.vision.learned_readout import LearnedReadout
 
 FAMILY, FIRST = "balls3", FIRST_TEST + 3000

@@ -15,13 +15,13 @@ from reader import moving
 from torch import Tensor
 
 from worldsim.data import Clip
-from worldsim.models import load_run
 from worldsim.models.pairing import draw_hint, predict
 from worldsim.models.prior_alone import prior_alone
 from worldsim.models.steering import Guidance
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 from worldsim.physics import LawParameters, Trajectory
+from worldsim.training import load_run
 from worldsim.vision.learned_readout import LearnedReadout
 
 Row = Callable[[Clip, int], Tensor]

@@ -19,8 +19,8 @@ from page import CELLS, RATIOS
 from rows import FLOOR, PAIRED, PLAIN, RASTER
 from summary import Table, formed, gather, load_pieces, ratio
 
-from worldsim.models import ModelCard, export, load_run, run_facts
-from worldsim.training import checkpoints, load_checkpoint
+from worldsim.models import ModelCard
+from worldsim.training import export, load_checkpoint, load_run, newest_checkpoint, run_facts
 
 FIGURES = ("overlap", "deep", "pass_through", "permanence", "rigidity", "headline", "psnr")
 
@@ -46,7 +46,7 @@ def commands(runs: list[Path], plain: bool) -> str:
     """What the runs were started with, each from the one before it."""
     told, before = [], ""
     for run, name in zip(runs, [*(f"RUN{n}" for n in range(1, len(runs))), "RUN"], strict=True):
-        asked = load_checkpoint(checkpoints(run)[-1])[1]["config"]
+        asked = load_checkpoint(newest_checkpoint(run), ())[1]["config"]
         sharp = load_run(run).config.dit.sharp
         told.append(
             f"python experiments/violations/train.py DATA {name} --readout READOUT --steps {asked['steps']} "

@@ -1,6 +1,5 @@
 """Checkpoints that are passed on come back bit for bit; whatever does not fit is refused by name."""
 
-import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -10,9 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import worldsim as ws
-from worldsim.models import DiTConfig, ModelCard, WorldModel, WorldModelConfig, export, load_run, run_facts, shipped
+from worldsim.models import DiTConfig, ModelCard, WorldModel, WorldModelConfig, shipped
 from worldsim.models.pretrained import CARD, CONFIG, WEIGHTS, find, read_config
-from worldsim.training import TrainConfig, Trainer
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = WorldModelConfig(dit=DiTConfig(width=48, depth=1, heads=4, patch=(2, 8, 8)), context_lengths=(2, 4))
@@ -130,56 +128,6 @@ def test_weights_that_are_not_finite_are_refused(saved):
     save_file(tensors, saved[2] / WEIGHTS)
     with pytest.raises(ValueError, match=f"{name}: must be finite"):
         WorldModel.from_pretrained(saved[2])
-
-
-class Quick(WorldModel):
-    """Trains without a clip: the loss pulls the weights to a number that the batch gives."""
-
-    def loss(self, clip, generator):
-        return {"pull": sum((p - clip).square().mean() for p in self.denoiser.parameters())}
-
-
-def test_a_run_is_exported_with_its_averaged_weights(tmp_path):
-    run = tmp_path / "run"
-    trainer = Trainer(Quick(SMALL), lambda step: 0.1 * step, TrainConfig(str(run), steps=6, tensorboard=False))
-    trainer.train()
-    (run / CONFIG).write_text(json.dumps(dataclasses.asdict(SMALL)))
-    out = export(run, tmp_path / "out", {"data": "nothing", "metrics": {"loss": 0.5}})
-    model = WorldModel.from_pretrained(out)
-    loaded = load_run(run).state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in trainer.average.weights.items())
-    facts = run_facts(run)
-    assert (facts["seed"], facts["steps"]) == (0, 6)
-    for name, value in trainer.average.weights.items():
-        torch.testing.assert_close(model.state_dict()[name], value, rtol=2**-11, atol=2**-24)
-        if value.is_floating_point() and name.startswith("denoiser"):
-            assert not torch.equal(value, trainer.model.state_dict()[name])
-    card = read_config(out)[1]
-    assert (card.seed, card.steps, card.data) == (0, 6, "nothing")
-    with pytest.raises(ValueError, match=r"must be the folder of a training run with checkpoints"):
-        export(tmp_path / "nowhere", tmp_path / "x")
-    with pytest.raises(ValueError, match=r"card\.colour: must be one of"):
-        export(run, tmp_path / "x", {"colour": 3})
-
-
-def test_minutes_of_a_run_are_those_of_all_its_pieces(tmp_path):
-    run = tmp_path / "run"
-    Trainer(Quick(SMALL), lambda step: 0.1, TrainConfig(str(run), steps=1, tensorboard=False)).train()
-    told = json.loads((run / "log.jsonl").read_text())
-    assert told["began"] > 1.7e9
-
-    def minutes(*lines):
-        (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        return run_facts(run)["minutes"]
-
-    def line(step, seconds, **more):
-        return {"step": step, "seconds": seconds, **more}
-
-    # The second piece is slower: its first line has more seconds than the first's last.
-    assert minutes(line(10, 60, began=1.0), line(12, 72, began=1.0), line(20, 90, began=2.0)) == 2.7
-    # Lines that do not tell when their piece began.
-    assert minutes(line(10, 60), line(20, 120), line(30, 60)) == 3.0
-    assert minutes(line(10, 60), line(20, 120, began=2.0), line(30, 180, began=2.0)) == 4.0
 
 
 def test_the_wheel_holds_checkpoints():

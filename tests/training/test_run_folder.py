@@ -1,13 +1,15 @@
-"""A run's folder tells what it began with: nothing overwrites that, and a resumed run is held to it."""
+"""A run's folder tells what it began with, which a resumed run is held to, and becomes a checkpoint to pass on."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
+import torch
 from torch import nn
 
-from worldsim.models import DiTConfig, WorldModelConfig
-from worldsim.training import TrainConfig, Trainer, begin_run
+from worldsim.models import DiTConfig, WorldModel, WorldModelConfig
+from worldsim.models.pretrained import read_config
+from worldsim.training import TrainConfig, Trainer, begin_run, export, load_run, run_facts
 
 MODEL = WorldModelConfig(dit=DiTConfig(width=48, depth=1, heads=2), context_lengths=(4,))
 FACTS = {"data": "clips", "families": ["hoop"], "start": None}
@@ -60,3 +62,53 @@ def test_a_run_without_facts_is_held_to_its_model(tmp_path):
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match=r"resume: must find config\.json in"):
         begin_run(trainer(tmp_path), MODEL, FACTS, resume=True)
+
+
+class Quick(WorldModel):
+    """Trains without a clip: the loss pulls the weights to a number that the batch gives."""
+
+    def loss(self, clip, generator):
+        return {"pull": sum((p - clip).square().mean() for p in self.denoiser.parameters())}
+
+
+def test_a_run_is_exported_with_its_averaged_weights(tmp_path):
+    run = tmp_path / "run"
+    trainer = Trainer(Quick(MODEL), lambda step: 0.1 * step, TrainConfig(str(run), steps=6, tensorboard=False))
+    trainer.train()
+    (run / "config.json").write_text(json.dumps(asdict(MODEL)))
+    out = export(run, tmp_path / "out", {"data": "nothing", "metrics": {"loss": 0.5}})
+    model = WorldModel.from_pretrained(out)
+    loaded = load_run(run).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in trainer.average.weights.items())
+    facts = run_facts(run)
+    assert (facts["seed"], facts["steps"]) == (0, 6)
+    for name, value in trainer.average.weights.items():
+        torch.testing.assert_close(model.state_dict()[name], value, rtol=2**-11, atol=2**-24)
+        if value.is_floating_point() and name.startswith("denoiser"):
+            assert not torch.equal(value, trainer.model.state_dict()[name])
+    card = read_config(out)[1]
+    assert (card.seed, card.steps, card.data) == (0, 6, "nothing")
+    with pytest.raises(ValueError, match=r"must be the folder of a training run with checkpoints"):
+        export(tmp_path / "nowhere", tmp_path / "x")
+    with pytest.raises(ValueError, match=r"card\.colour: must be one of"):
+        export(run, tmp_path / "x", {"colour": 3})
+
+
+def test_minutes_of_a_run_are_those_of_all_its_pieces(tmp_path):
+    run = tmp_path / "run"
+    Trainer(Quick(MODEL), lambda step: 0.1, TrainConfig(str(run), steps=1, tensorboard=False)).train()
+    told = json.loads((run / "log.jsonl").read_text())
+    assert told["began"] > 1.7e9
+
+    def minutes(*lines):
+        (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return run_facts(run)["minutes"]
+
+    def line(step, seconds, **more):
+        return {"step": step, "seconds": seconds, **more}
+
+    # The second piece is slower: its first line has more seconds than the first's last.
+    assert minutes(line(10, 60, began=1.0), line(12, 72, began=1.0), line(20, 90, began=2.0)) == 2.7
+    # Lines that do not tell when their piece began.
+    assert minutes(line(10, 60), line(20, 120), line(30, 60)) == 3.0
+    assert minutes(line(10, 60), line(20, 120, began=2.0), line(30, 180, began=2.0)) == 4.0

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -199,6 +200,9 @@ def test_checkpoints_that_lack_a_file_are_named(tmp_path, name):
     with pytest.raises(ValueError, match=rf"{name}\.safetensors: must be a whole safetensors file"):
         Trainer(Line(), batch_for, config(tmp_path, steps=5)).train(resume=True)
     with pytest.raises(ValueError, match=rf"{name}\.safetensors: must be a whole safetensors file"):
+        load_checkpoint(checkpoints(tmp_path)[-1])
+    # The averaged weights need no other file.
+    with pytest.raises(ValueError, match="average") if name == "average" else nullcontext():
         averaged_weights(tmp_path)
 
 

@@ -18,7 +18,8 @@ from worldsim.cli.progress import progress_bar
 from worldsim.cli.settings import check_family
 from worldsim.data import write_video
 from worldsim.engines import Rollout
-from worldsim.models.pretrained import ModelCard, read_config
+from worldsim.models.model_card import ModelCard
+from worldsim.models.pretrained import read_config
 from worldsim.models.prior_alone import prior_alone
 from worldsim.scene.files import write_bytes
 from worldsim.vision.learned_readout import LearnedReadout

@@ -18,10 +18,10 @@ from worldsim.cli.progress import progress_bar
 from worldsim.cli.settings import UsageError
 from worldsim.data import RolloutDataset
 from worldsim.data.clip import Clip, to_uint8
-from worldsim.models import ModelCard, VideoDiT, WorldModel, WorldModelConfig, export, shipped
+from worldsim.models import ModelCard, VideoDiT, WorldModel, WorldModelConfig, shipped
 from worldsim.models.pretrained import CONFIG
 from worldsim.models.tokenizer import VideoAutoencoder
-from worldsim.training import TrainConfig, Trainer, begin_run
+from worldsim.training import TrainConfig, Trainer, begin_run, export
 from worldsim.training.batches import RolloutBatches, VideoBatches
 from worldsim.training.validation import averaged
 from worldsim.vision.learned_readout import LearnedReadout

@@ -4,7 +4,8 @@ from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import PRESETS, DiTConfig, WorldModelConfig, preset
 from worldsim.models.dit import VideoDiT
 from worldsim.models.generation import Generation, Sampling
-from worldsim.models.pretrained import ModelCard, export, load_run, run_facts, shipped
+from worldsim.models.model_card import ModelCard
+from worldsim.models.pretrained import shipped
 from worldsim.models.steering import Guidance
 from worldsim.models.world_model import WorldModel
 
@@ -19,9 +20,6 @@ __all__ = [
     "VideoDiT",
     "WorldModel",
     "WorldModelConfig",
-    "export",
-    "load_run",
     "preset",
-    "run_facts",
     "shipped",
 ]

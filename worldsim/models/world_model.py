@@ -36,7 +36,7 @@ from worldsim.vision.learned_readout import LearnedReadout, LearnedReadoutConfig
 from worldsim.vision.readout import ColourReadout, Readout
 
 if TYPE_CHECKING:
-    from worldsim.models.pretrained import ModelCard
+    from worldsim.models.model_card import ModelCard
 
 
 class WorldModel(nn.Module):

@@ -1,8 +1,15 @@
 """The trainer: accelerate, averages of weights, checkpoints that resume."""
 
-from worldsim.training.checkpoint import averaged_weights, checkpoints, load_checkpoint, save_checkpoint, start_from
+from worldsim.training.checkpoint import (
+    averaged_weights,
+    checkpoints,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+    start_from,
+)
 from worldsim.training.ema import PowerAverage
-from worldsim.training.run_folder import begin_run
+from worldsim.training.run_folder import begin_run, export, load_run, run_facts
 from worldsim.training.trainer import Trainable, TrainConfig, Trainer, step_generator
 from worldsim.training.validation import Validation, last_fall
 
@@ -15,8 +22,12 @@ __all__ = [
     "averaged_weights",
     "begin_run",
     "checkpoints",
+    "export",
     "last_fall",
     "load_checkpoint",
+    "load_run",
+    "newest_checkpoint",
+    "run_facts",
     "save_checkpoint",
     "start_from",
     "step_generator",

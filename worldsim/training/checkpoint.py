@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from worldsim.scene.checks import require
+
 SCHEMA_VERSION = 1
 FILES = ("average", "model", "optimizer")
 _NAME = re.compile(r"step_(\d{8})")
@@ -58,8 +60,23 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+def newest_checkpoint(folder: Path) -> Path:
+    """The last whole checkpoint of a run.
+
+    Raises:
+        ValueError: Where there is none.
+    """
+    found = checkpoints(folder)
+    require("run", "the folder of a training run with checkpoints step_*", bool(found), str(folder))
+    return found[-1]
+
+
+def load_checkpoint(path: Path, files: tuple[str, ...] = FILES) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """Read one checkpoint: its tensors by file name, and its meta.
+
+    Args:
+        path: Of its folder.
+        files: Names of the tensor files to read, some of FILES.
 
     Raises:
         ValueError: Where it is not whole, or a newer worldsim wrote it.
@@ -74,7 +91,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str,
             f"checkpoint {path}: must be worldsim.checkpoint up to version {SCHEMA_VERSION}, got {version!r}"
         )
     tensors = {}
-    for name in FILES:
+    for name in files:
         file = path / f"{name}.safetensors"
         try:
             tensors[name] = load_file(file)
@@ -91,10 +108,7 @@ def averaged_weights(run: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: Where the run has none, or it is not whole.
     """
-    found = checkpoints(run)
-    if not found:
-        raise ValueError(f"run: must hold a checkpoint, {run} has none")
-    return load_checkpoint(found[-1])[0]["average"]
+    return load_checkpoint(newest_checkpoint(run), ("average",))[0]["average"]
 
 
 def start_from(model: nn.Module, run: Path, new: tuple[str, ...] = ()) -> None:

@@ -1,21 +1,25 @@
-"""What a run began with, kept in its folder: it goes on with the same model, data and parts, or not at all.
+"""The folder of a run: what it began with, its model and facts at its end, and a checkpoint to pass on made of it.
 
-How it is trained (steps, rate, seed) lies in its checkpoints; the Trainer holds a resumed run to that.
+A run goes on with the same model, data and parts, or not at all. How it is trained (steps, rate, seed) lies in its
+checkpoints; the Trainer holds a resumed run to that.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from worldsim.models.config import WorldModelConfig
-from worldsim.models.pretrained import CONFIG
+from worldsim.models.model_card import ModelCard
+from worldsim.models.pretrained import CONFIG, check_tensors, save_pretrained
+from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
 from worldsim.scene.files import write_bytes
-from worldsim.training.checkpoint import checkpoints
+from worldsim.training.checkpoint import averaged_weights, checkpoints, load_checkpoint, newest_checkpoint
 from worldsim.training.trainer import Trainer
 
 FACTS = "run.json"
@@ -40,14 +44,59 @@ def begin_run(trainer: Trainer, config: WorldModelConfig, facts: Mapping[str, An
     if resume:
         if not (out / CONFIG).exists():
             raise ValueError(f"resume: must find {CONFIG} in {out}, it has none")
-        stored = from_dict(WorldModelConfig, _read(out / CONFIG), str(out / CONFIG))
-        _same(dataclasses.asdict(stored), model, out / CONFIG)
+        _same(dataclasses.asdict(_config(out)), model, out / CONFIG)
         if (out / FACTS).exists():
             _same(_read(out / FACTS), facts, out / FACTS)
     elif trainer.accelerator.is_main_process and not checkpoints(out):
         out.mkdir(parents=True, exist_ok=True)
         for name, values in ((CONFIG, model), (FACTS, dict(facts))):
             write_bytes(out / name, json.dumps(values, indent=1).encode("utf-8"))
+
+
+def load_run(run: str | os.PathLike[str]) -> WorldModel:
+    """The averaged weights of a training run at its last step, in evaluation mode.
+
+    Raises:
+        ValueError: Where the run holds no config or no whole checkpoint.
+    """
+    run = Path(run)
+    weights = averaged_weights(run)
+    model = WorldModel(_config(run))
+    check_tensors(weights, model.state_dict(), f"{run}")
+    model.load_state_dict(weights, strict=True)
+    return model.eval()
+
+
+def run_facts(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """Seed, steps and minutes of a training run, all its pieces together."""
+    meta = load_checkpoint(newest_checkpoint(Path(run)), ())[1]
+    minutes = _minutes(Path(run) / "log.jsonl")
+    return {"seed": int(meta["config"]["seed"]), "steps": int(meta["step"]), "minutes": minutes}
+
+
+def export(
+    run: str | os.PathLike[str], out: str | os.PathLike[str], card: ModelCard | Mapping[str, Any] | None = None
+) -> Path:
+    """Turn a training run into a checkpoint to pass on: its averaged weights at the last step, in half precision.
+
+    Rounding halves the file; each weight keeps 11 significant bits.
+
+    Args:
+        run: Folder of the run: config.json with the WorldModelConfig, and step_* checkpoints of the trainer.
+        out: Folder to write.
+        card: Its card; seed, steps and minutes are the run's.
+
+    Raises:
+        ValueError: Where the run holds no config or no whole checkpoint.
+    """
+    model = load_run(run)
+    if not isinstance(card, ModelCard):
+        card = from_dict(ModelCard, dict(card or {}), "card")
+    return save_pretrained(model.half(), out, dataclasses.replace(card, **run_facts(run)))
+
+
+def _config(run: Path) -> WorldModelConfig:
+    return from_dict(WorldModelConfig, _read(run / CONFIG), str(run / CONFIG))
 
 
 def _read(path: Path) -> Any:
@@ -68,3 +117,16 @@ def _same(stored: Mapping[str, Any], now: Mapping[str, Any], path: Path, within:
         # Through JSON, which makes lists of tuples.
         elif json.loads(json.dumps(found)) != json.loads(json.dumps(value)):
             raise ValueError(f"{within}{key}: must be {found!r} as in {path}, got {value!r}")
+
+
+def _minutes(log: Path) -> float:
+    """Wall-clock of a run, over all its pieces: `seconds` starts anew with each, whose start `began` tells."""
+    total, before, piece = 0.0, 0.0, None
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
+        told = json.loads(line)
+        seconds, began = float(told["seconds"]), told.get("began")
+        # Lines that do not tell when their piece began show a new one by less time than before.
+        same = began == piece and seconds >= before
+        total += seconds - before if same else seconds
+        before, piece = seconds, began
+    return round(total / 60, 2)
