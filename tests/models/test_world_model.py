@@ -123,6 +123,24 @@ def test_the_prior_foresees_the_exact_future(clip):
     assert error.max() < 0.3
 
 
+def test_the_hint_of_training_starts_off_by_a_share_of_the_speed(clip):
+    share, draws, context = 0.05, 200, clip.video[:, :, :4]
+    model, world = WorldModel(dataclasses.replace(CONFIG, hint_noise=share)), World.of(clip.setups)
+    known = WorldModel(CONFIG).foresee(world, context, 5)
+    # Without a generator, as in sampling, nothing is perturbed.
+    assert torch.equal(model.foresee(world, context, 5).position, known.position)
+    generators = (torch.Generator().manual_seed(seed) for seed in range(draws))
+    places = torch.stack([model.foresee(world, context, 5, generator).position[:, -1] for generator in generators])
+    spread = places.std(0)
+    assert spread[..., 1].max() == 0  # the world is planar
+    # One interval on, bodies that meet nothing are off by the share of their way, along each axis.
+    way = known.linear_velocity[:, -1].norm(dim=-1) * known.dt
+    moving = way > 0.05
+    assert moving.sum() >= 4
+    ratio = spread[..., (0, 2)][moving] / (share * way[moving][:, None])
+    assert ratio.median() == pytest.approx(1, abs=3 / (2 * draws) ** 0.5)
+
+
 def perturbed(seed):
     scene = make_scene("collision", seed=seed, pixels=32)
     rng = np.random.default_rng(seed)

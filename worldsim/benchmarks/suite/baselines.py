@@ -67,10 +67,10 @@ class RasterisedPrior:
         """
         import torch
 
-        from worldsim.models.pairing import draw_hint, fit_start, predict
+        from worldsim.data.clip import to_float, to_uint8
+        from worldsim.models.pairing import draw_hint
+        from worldsim.models.prior_alone import prior_alone
         from worldsim.models.world import World
-        from worldsim.physics import PhysicsPrior
-        from worldsim.vision.readout import ColourReadout
 
         if setup.joints or setup.robot is not None:
             raise Unanswered("the prior rolls out free bodies, this scene has joints or a robot")
@@ -78,14 +78,11 @@ class RasterisedPrior:
             raise Unanswered("the readout by colour reads orthographic pictures alone")
         with torch.no_grad():
             world = World.of([setup])
-            frames = torch.from_numpy(context).movedim(-1, 0)[None].float() / 127.5 - 1
-            reading = ColourReadout(1 / fps)(frames, world.bodies, world.view, world.background, world.fixed)
-            half_pixel = 0.5 / world.view.focal[:, None]
-            start = fit_start(reading.trajectory, world.bodies, world.law.gravity, half_pixel)
-            future = predict(PhysicsPrior(), start, reading.trajectory, world.bodies, num_frames, world.law)
-            future = future.frames(len(context), len(context) + num_frames)
+            total = len(context) + num_frames
+            future = prior_alone(fps, len(context)).foresee(world, to_float(context)[None], total)
+            future = future.frames(len(context), total)
             drawn = draw_hint(future, world.bodies, world.view, world.background, setup.shading)[0]
-        return ((drawn.clamp(-1, 1) + 1) * 127.5).round().byte().movedim(0, -1).numpy()
+        return to_uint8(drawn).numpy()
 
 
 BASELINES: dict[str, Callable[[], Generator | Reference]] = {
