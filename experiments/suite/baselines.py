@@ -21,8 +21,8 @@ from worldsim.benchmarks.suite.leaderboard import LeaderboardRow, markdown, sort
 ROOT = Path(__file__).parents[2]
 PRIOR = """\
 - *prior* is the rasterised physics prior without a transformer. It reads the context by colour, which works for flat
-  pictures by an orthographic camera: looming and hoop are left unanswered and count 0, and shaded balls
-  (bouncing_balls) are misread. Its edges are smooth where the suite's pictures have hard ones, which the tracker reads
+  pictures by an orthographic camera: looming, hoop and shaded balls (bouncing_balls) are left unanswered and count 0.
+  Its edges are smooth where the suite's pictures have hard ones, which the tracker reads
   as a small change of shape at the end of the context.
 """
 

@@ -1,10 +1,11 @@
 """The engine "torch" keeps the Simulator contract, all but joints, which it refuses by name."""
 
+import numpy as np
 import pytest
 
 from worldsim.engines import check, get_engine
 from worldsim.engines.torch import TorchSimulator
-from worldsim.scene import Body, Box, Plane, Scene, State
+from worldsim.scene import Body, Box, Plane, Scene, Sphere, State
 
 CONTRACT = ("flight", "pair_law", "refusals", "batch", "pictures")
 
@@ -29,3 +30,13 @@ def test_a_resting_box_reports_its_weight():
     # The row of an interval is its largest instant; forces at one instant are those of all four corners.
     assert contacts.force == pytest.approx([2 * 9.81] * 6, rel=1e-3)
     assert contacts.normal[:, 2] == pytest.approx([1.0] * 6)
+
+
+@pytest.mark.parametrize("planar", [True, False])
+def test_a_lone_ball_flies_as_a_parabola(planar):
+    start = State((0, 0, 1), linear_velocity=(1, 0, 2))
+    scene = Scene((Body("ball", Sphere(0.1), start),), duration=1.0, fps=20.0, planar=planar)
+    place = TorchSimulator().simulate(scene, render=False).trajectory.position[:, 0].numpy()
+    time = np.arange(21) / 20
+    assert place[:, 0] == pytest.approx(time, abs=1e-9)
+    assert place[:, 2] == pytest.approx(1 + 2 * time - 9.81 * time**2 / 2, abs=1e-9)

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from worldsim.physics import LawParameters, PhysicsPrior
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory, concatenate
+from worldsim.scene import Setup
 from worldsim.vision.raster import View, rasterise
 
 # Share of a body that is seen, from which its place in a frame can be relied on.
 SEEN = 0.5
+
+
+def check_foreseeable(setups: Sequence[Setup], by_colour: bool) -> None:
+    """Refuse worlds whose future the pairing would get wrong without a word.
+
+    Args:
+        setups: Of the worlds.
+        by_colour: Whether starts are read by flat colour.
+
+    Raises:
+        ValueError: For joints or a robot, whose motion the prior does not know, and for shaded pictures read by colour.
+    """
+    ask = "; without the prior (hint off, no consistency, no guidance) a model works there"
+    for setup in setups:
+        for name, held in (("joints", setup.joints), ("robot", setup.robot)):
+            if held:
+                told = len(setup.joints) if name == "joints" else "one"
+                raise ValueError(f"setup.{name}: must be none where the prior foresees free bodies{ask}; got {told}")
+        if by_colour and setup.shading != "flat":
+            raise ValueError(
+                "setup.shading: must be 'flat' where starts are read by colour, shaded pictures need a learned readout "
+                f"(worldsim train readout=NAME model.readout=learned); got {setup.shading!r}"
+            )
 
 
 def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: Tensor | float) -> Trajectory:

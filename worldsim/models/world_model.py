@@ -23,7 +23,7 @@ from worldsim.models.dit import VideoDiT
 from worldsim.models.generation import Generation, Sampling, join, stream
 from worldsim.models.inputs import Given, take_in
 from worldsim.models.losses import consistency_terms
-from worldsim.models.pairing import draw_hint, fit_start, keep_where_seen, predict
+from worldsim.models.pairing import check_foreseeable, draw_hint, fit_start, keep_where_seen, predict
 from worldsim.models.state_head import StateHead, picture_states, state_loss
 from worldsim.models.text import GrammarEncoder
 from worldsim.models.tokenizer import PixelTokenizer, Tokenizer, VideoAutoencoder
@@ -250,7 +250,11 @@ class WorldModel(nn.Module):
             generator: Where given, the start is perturbed at random as in training.
             law: In place of the Setups' law.
             start: (B, 1, N) what the prior holds true of the last context frame, which the picture may contradict.
+
+        Raises:
+            ValueError: For joints or robots, and for shaded pictures without a learned readout.
         """
+        check_foreseeable(world.setups, isinstance(self.readout, ColourReadout))
         law = law or world.law
         reading = self.readout(context, world.bodies, world.view, world.background, world.fixed)
         # Half a pixel: what free flight may miss before an impact is assumed to lie within the context.

@@ -53,10 +53,12 @@ class ColourReadout:
         """Read (B, 3, T, H, W) video in [-1, 1]; see Reading.
 
         Raises:
-            ValueError: Where the camera is not orthographic.
+            ValueError: Where the camera is not orthographic, or bodies leave the plane.
         """
         if not view.orthographic:
             raise ValueError("view: must be orthographic for a reading by colour")
+        if not bodies.planar:
+            raise ValueError("bodies.planar: must be true for a reading by colour, which tells no depth; got False")
         frames = (video.movedim(2, 1) + 1) / 2
         batch = video.shape[0]
         colours = bodies.colour.expand(batch, -1, -1)

@@ -74,8 +74,10 @@ class RasterisedPrior:
 
         if setup.joints or setup.robot is not None:
             raise Unanswered("the prior rolls out free bodies, this scene has joints or a robot")
-        if setup.camera.kind != "orthographic":
-            raise Unanswered("the readout by colour reads orthographic pictures alone")
+        if setup.camera.kind != "orthographic" or setup.shading != "flat" or not setup.planar:
+            raise Unanswered(
+                "the readout by colour reads flat pictures of planar worlds by an orthographic camera alone"
+            )
         with torch.no_grad():
             world = World.of([setup])
             total = len(context) + num_frames

@@ -210,7 +210,7 @@ def _all_pairs(world: SphereWorld, batch: int) -> Pairs:
     num_round = len(listed) * batch
     listed += [(i, j) for i in range(num_spheres) for j in range(num_spheres, count)]
     shift = torch.arange(batch, device=device) * count
-    one, two = (torch.tensor(list(ends), dtype=torch.long, device=device) for ends in zip(*listed, strict=True))
+    one, two = torch.tensor(listed, dtype=torch.long, device=device).reshape(-1, 2).unbind(1)
     return Pairs((one[:, None] + shift).flatten(), (two[:, None] + shift).flatten(), num_round)
 
 
