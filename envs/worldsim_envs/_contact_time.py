@@ -69,15 +69,7 @@ class Static:
 def as_static(index: int, body: Body) -> Static:
     """The static body in the form used here."""
     assert body.state is not None
-    w, x, y, z = body.state.orientation
-    rotation = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    return Static(index, body.shape, np.array(body.state.position), rotation)
+    return Static(index, body.shape, np.array(body.state.position), body.state.rotation)
 
 
 def _real_roots(coefficients: Array) -> list[float]:

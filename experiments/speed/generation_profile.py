@@ -29,7 +29,7 @@ from worldsim.data import GenerateConfig, generate_dataset
 # that module's name that counts.
 STAGES: dict[str, tuple[str, ...]] = {
     "draw the scene": ("worldsim.data.generate:draw_scene",),
-    "refuse overlaps": ("worldsim.engines.mujoco.simulator:refuse_overlap",),
+    "refuse overlaps": ("worldsim.engines.base:refuse_overlap",),
     "compile the model": ("worldsim.engines.mujoco.play:compile_scene",),
     "play: Python": ("worldsim.engines.mujoco.simulator:Player.__init__", "worldsim.engines.mujoco.simulator:_play"),
     "play: MuJoCo steps": ("mujoco:mj_step",),
@@ -42,7 +42,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "mujoco:mj_comPos",
         "mujoco:mj_comVel",
     ),
-    "reduce contacts": ("worldsim.engines.mujoco.simulator:reduce_contacts",),
+    "reduce contacts": ("worldsim.engines.base:reduce_contacts",),
     "render: set up": (
         "worldsim.engines.mujoco.simulator:Painter.__init__",
         "worldsim.engines.mujoco.render:screen_for",

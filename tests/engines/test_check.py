@@ -80,7 +80,7 @@ def test_an_engine_of_another_pair_law_is_found_out():
 
 
 def test_an_engine_that_plays_overlaps_or_lacks_methods_is_found_out(monkeypatch):
-    monkeypatch.setattr("worldsim.engines.mujoco.simulator.refuse_overlap", lambda scene: None)
+    monkeypatch.setattr("worldsim.engines.base.refuse_overlap", lambda scene: None)
     with pytest.raises(ValueError, match="overlapping start: must be refused"):
         check_simulator(MujocoSimulator(), render=False)
     with pytest.raises(ValueError, match="must have name, version, simulate, simulate_batch and render, got object"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from worldsim.scene import (
     Actuator,
@@ -198,3 +199,12 @@ def test_inertia_against_sampling(shape, inside):
     if isinstance(shape, Polygon):  # a prism: only the axis that planar motion uses is claimed
         got, expected = got[1:2], expected[1:2]
     np.testing.assert_allclose(got, expected, rtol=0.02)
+
+
+def test_rotation_turns_body_axes_into_world_axes():
+    quarter = State((0, 0, 0), (math.sqrt(0.5), 0, 0, math.sqrt(0.5))).rotation  # about z
+    np.testing.assert_allclose(quarter, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-15)
+    turn = np.random.default_rng(0).normal(size=4)
+    turn /= np.linalg.norm(turn)
+    oracle = Rotation.from_quat(turn[[1, 2, 3, 0]]).as_matrix()
+    np.testing.assert_allclose(State((0, 0, 0), tuple(turn)).rotation, oracle, atol=1e-15)

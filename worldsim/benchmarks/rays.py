@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.geometry.points import point_distance
-from worldsim.physics.rotation import to_matrix
 from worldsim.scene import Body, Box, Camera, Capsule, Law, Plane, Polygon, Ring, Setup, Shape
 
 Floats = NDArray[np.float64]
@@ -70,7 +69,7 @@ def first_hit(body: Body, camera: Camera, pixels: Floats) -> Floats:
     if body.state is None:
         raise ValueError(f"body[{body.name}].state: must be known to be looked at")
     origin, direction = rays(camera, pixels)
-    turn = to_matrix(torch.tensor(body.state.orientation, dtype=torch.float64)).numpy()
+    turn = body.state.rotation
     start, way = (origin - np.array(body.state.position)) @ turn, direction @ turn
     if isinstance(body.shape, Plane):
         with np.errstate(divide="ignore", invalid="ignore"):

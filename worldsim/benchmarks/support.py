@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from worldsim.benchmarks.track import Flags, Floats, Ints
-from worldsim.physics.rotation import to_matrix
 from worldsim.scene import Body, Box, Plane
 
 _UPRIGHT = 0.5  # cosine between a face's normal and the way up from which on it carries
@@ -53,7 +51,7 @@ def faces_of(statics: dict[int, Body], gravity: Floats) -> list[Face]:
     for number, body in statics.items():
         if body.state is None or pull == 0 or not isinstance(body.shape, Plane | Box):
             continue
-        turn = to_matrix(torch.tensor(body.state.orientation, dtype=torch.float64)).numpy()
+        turn = body.state.rotation
         middle = np.array(body.state.position)
         if isinstance(body.shape, Plane):
             found.append(Face(number, turn[:, 2], middle, turn[:, :2].T, np.full(2, np.inf)))

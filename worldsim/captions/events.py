@@ -234,8 +234,7 @@ def _passages(rollout: Rollout) -> list[Event]:
     for r, body in enumerate(scene.bodies):
         if not isinstance(body.shape, Ring) or not body.static or body.state is None:
             continue
-        w, x, y, z = body.state.orientation
-        axis = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
+        axis = body.state.rotation[:, 2]
         for i, other in enumerate(scene.bodies):
             if other.static or i == r:
                 continue
@@ -287,9 +286,7 @@ def inside_walls(rollout: Rollout, members: list[int], walls: list[int]) -> NDAr
             finite.append(state.position)
             tops.append(state.position[2] + _reach_up(scene.bodies[i]))
             continue
-        w, x, y, z = state.orientation
-        normal = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
-        inside &= ((position - np.array(state.position)) @ normal > 0).all(axis=1)
+        inside &= ((position - np.array(state.position)) @ state.rotation[:, 2] > 0).all(axis=1)
         bounded = True
     if finite:
         inside &= (position[..., 2] < max(tops)).all(axis=1)
@@ -304,6 +301,4 @@ def _reach_up(body: Body) -> float:
     """How far a static body reaches above its centre, metres; its bounding ball's radius unless it is a box."""
     if not isinstance(body.shape, Box) or body.state is None:
         return body.shape.extent
-    w, x, y, z = body.state.orientation
-    row = (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y))
-    return sum(abs(r) * h for r, h in zip(row, body.shape.half_extents, strict=True))
+    return float(sum(abs(r) * h for r, h in zip(body.state.rotation[2], body.shape.half_extents, strict=True)))

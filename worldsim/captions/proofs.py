@@ -135,16 +135,8 @@ def _through(claim: Claim, rollout: Rollout) -> float | None:
         shape, state = scene.bodies[ring].shape, scene.bodies[ring].state
         if not isinstance(shape, Ring) or state is None:
             continue
-        w, x, y, z = state.orientation
-        to_world = np.array(
-            [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-            ]
-        )
         for body in subject:
-            local = (rollout.trajectory.position[:, body].numpy() - np.array(state.position)) @ to_world
+            local = (rollout.trajectory.position[:, body].numpy() - np.array(state.position)) @ state.rotation
             for k in range(len(local) - 1):
                 if local[k, 2] * local[k + 1, 2] < 0:
                     share = local[k, 2] / (local[k, 2] - local[k + 1, 2])
@@ -166,9 +158,7 @@ def _contain(claim: Claim, rollout: Rollout) -> float | None:
         if state is None:
             return None
         if scene.bodies[i].shape.kind == "plane":
-            w, x, y, z = state.orientation
-            normal = (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y))
-            if ((path - np.array(state.position)) @ np.array(normal)).min() <= 0:
+            if ((path - np.array(state.position)) @ state.rotation[:, 2]).min() <= 0:
                 return None
         else:
             boxes.append(state.position)

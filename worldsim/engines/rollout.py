@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.physics.trajectory import Trajectory
-from worldsim.scene import Scene
+from worldsim.scene import Camera, Scene
 
 UInt8 = NDArray[np.uint8]
 Float = NDArray[np.float32]
@@ -67,6 +67,12 @@ class Frames:
     video: UInt8
     ids: UInt8
     depth: Float
+
+    @staticmethod
+    def empty(camera: Camera) -> Frames:
+        """No picture at all, of the camera's size."""
+        size = (0, camera.height, camera.width)
+        return Frames(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.float32))
 
 
 @dataclass(frozen=True)

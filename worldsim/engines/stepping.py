@@ -55,8 +55,7 @@ def gravity_gain(scene: Scene, body: Body) -> float:
         if other.shape.kind != "plane":
             continue
         assert other.state is not None
-        w, x, y, z = other.state.orientation
-        normal = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
+        normal = other.state.rotation[:, 2]
         into = -float(gravity @ normal)
         if into <= 0:
             continue

@@ -109,12 +109,9 @@ def _body_features(body: Body, setup: Setup) -> list[float]:
     if body.state is not None:
         place[0] = 1.0
         place[1:4] = list(camera.rotation @ np.subtract(body.state.position, camera.target) / scale * 2)
-        w, x, y, z = body.state.orientation
         # The two body axes that fix an orientation without the sign that a quaternion leaves open.
-        axis_z = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
-        axis_x = np.array([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)])
-        place[4:7] = list(camera.rotation @ axis_z)
-        place[7:10] = list(camera.rotation @ axis_x)
+        place[4:7] = list(camera.rotation @ body.state.rotation[:, 2])
+        place[7:10] = list(camera.rotation @ body.state.rotation[:, 0])
     return [
         0.0,
         *(float(shape.kind == kind) for kind in SHAPES),

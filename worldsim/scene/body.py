@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from worldsim.scene.checks import finite, in_range, positive, require, vector
 from worldsim.scene.shapes import Shape, unit_inertia
 
@@ -33,6 +36,18 @@ class State:
             object.__setattr__(self, name, vector(f"state.{name}", getattr(self, name), length))
         norm = math.sqrt(sum(q * q for q in self.orientation))
         require("state.orientation", "a unit quaternion w x y z", abs(norm - 1) < 1e-6, self.orientation)
+
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        """(3, 3) rotation from body to world axes; its columns are the body axes in the world frame."""
+        w, x, y, z = self.orientation
+        return np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+            ]
+        )
 
 
 @dataclass(frozen=True)

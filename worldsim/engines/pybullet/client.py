@@ -67,9 +67,3 @@ def to_bullet(quaternion: Any) -> Quaternion:
     """A quaternion w x y z as Bullet's x y z w."""
     w, x, y, z = (float(value) for value in quaternion)
     return (x, y, z, w)
-
-
-def from_bullet(quaternion: Any) -> Quaternion:
-    """Bullet's quaternion x y z w as w x y z."""
-    x, y, z, w = quaternion
-    return (w, x, y, z)

@@ -79,11 +79,6 @@ class Drive:
         self._mine = np.array([self._scalars.index(i) for i in self.links], dtype=np.int64)
         self._has_balls = any(link.kind == "ball" for link in tree.links)
 
-    @property
-    def idle(self) -> bool:
-        """Whether no joint of the tree has a force of its own."""
-        return not self.links and not self.balls
-
     def forget(self) -> None:
         """The tree was put somewhere else: joint states are read anew."""
         self._now = None

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldsim.engines.base import Played
 from worldsim.engines.program import refuse_divergence
 from worldsim.engines.pybullet.client import bullet
 from worldsim.engines.pybullet.contacts import ContactLog
 from worldsim.engines.pybullet.world import BulletWorld
-from worldsim.engines.record import Touches
 from worldsim.engines.stepping import choose_stepping
 from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Scene
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Played:
-    """A trajectory and what touched."""
-
-    trajectory: Trajectory
-    touches: list[Touches]
 
 
 def _step(world: BulletWorld, log: ContactLog, controls: tuple[Array, ...], time: float | None) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
+from worldsim.engines.base import Played
 from worldsim.engines.program import refuse_divergence
 from worldsim.engines.record import Touches
 from worldsim.physics import Bodies, LawParameters, PriorConfig, Trajectory, rotation
@@ -16,14 +15,6 @@ from worldsim.physics.prior.state import State
 from worldsim.physics.prior.touch import Touch
 from worldsim.scene import Scene
 from worldsim.scene.checks import require
-
-
-@dataclass(frozen=True)
-class Played:
-    """A motion and its contacts, instant by instant."""
-
-    trajectory: Trajectory
-    touches: list[Touches]
 
 
 @torch.no_grad()

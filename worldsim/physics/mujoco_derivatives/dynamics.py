@@ -8,7 +8,6 @@ grow beyond the states themselves. Cotangents of qpos are carried through the ta
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import mujoco
@@ -59,11 +58,6 @@ class MujocoDynamics:
         self._workers = Workers(derivative_copy(self.model, contact_d0), num_threads)
         self._datas = [mujoco.MjData(self.model) for _ in range(num_threads)]
         self._rollout = mujoco.rollout.Rollout(nthread=num_threads if num_threads > 1 else 0)
-
-    @staticmethod
-    def from_path(path: str | os.PathLike[str], num_threads: int = 1) -> MujocoDynamics:
-        """The dynamics of an MJCF file."""
-        return MujocoDynamics(mujoco.MjModel.from_xml_path(os.fspath(path)), num_threads)
 
     def initial_state(self, batch: int, dtype: torch.dtype = torch.float64) -> Tensor:
         """(batch, nstate) states at qpos0 and rest."""

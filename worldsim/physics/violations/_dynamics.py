@@ -15,6 +15,7 @@ from worldsim.physics.violations.common import (
     body_table,
     dynamic,
     present,
+    root,
     vector_of,
     within,
 )
@@ -78,9 +79,7 @@ def dynamics_residual(
         predicted = step(observed_states(trajectory, pull, drag)).position
         require_finite("step(...).position", predicted)
     gap = trajectory.position[..., 2:, :, :] - predicted
-    square = gap.square().sum(-1)
-    zero = square <= torch.finfo(square.dtype).tiny
-    residual = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
+    residual = root(gap.square().sum(-1))
     values = torch.cat([torch.zeros_like(trajectory.presence[..., :2, :]), residual], -2)
     known = contacts.flying(margin) if step is None else within(present(trajectory) & dynamic(bodies, values), 1)
     measurable = torch.cat([torch.zeros_like(known[..., :1, :]), known[..., :-1, :]], -2)

@@ -6,7 +6,7 @@ import torch
 
 from worldsim.physics.geometry.checks import check_position
 from worldsim.physics.trajectory import Trajectory
-from worldsim.physics.violations.common import body_table, check_frames, present
+from worldsim.physics.violations.common import body_table, check_frames, present, root
 from worldsim.physics.violations.result import Violation, settle
 
 
@@ -47,9 +47,7 @@ def jitter(trajectory: Trajectory, rest: Trajectory | None = None, window: int =
     own = yardstick.position.unfold(-3, 2 * window + 1, 1)
     way = (own[..., window + 1 :].mean(-1) - own[..., :window].mean(-1)).square().sum(-1).sqrt()
     resting = way < speed * trajectory.dt * (window + 1)
-    square = (places - places.mean(-1, keepdim=True)).square().sum(-2).mean(-1)
-    zero = square <= torch.finfo(square.dtype).tiny
-    size = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
+    size = root((places - places.mean(-1, keepdim=True)).square().sum(-2).mean(-1))
     whole = present(trajectory).unfold(-2, 2 * window + 1, 1).all(-1)
     edge = torch.zeros_like(trajectory.presence[..., :window, :])
     values = torch.cat([edge, size, edge], -2)

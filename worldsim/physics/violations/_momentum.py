@@ -8,7 +8,7 @@ from torch import Tensor
 from worldsim.physics.bodies import Bodies
 from worldsim.physics.trajectory import Trajectory
 from worldsim.physics.violations._energy import all_present
-from worldsim.physics.violations.common import dynamic, per_body, vector_of, world_table
+from worldsim.physics.violations.common import dynamic, per_body, root, vector_of, world_table
 from worldsim.physics.violations.contacts import Contacts
 from worldsim.physics.violations.result import Violation, settle
 
@@ -54,9 +54,7 @@ def momentum_drift(
     pulled = (mass * pull).sum(-2)
     change = momentum.diff(dim=-2) - trajectory.dt * pulled
     change = change + drag * trajectory.dt * (momentum[..., 1:, :] + momentum[..., :-1, :]) / 2
-    square = change.square().sum(-1)
-    zero = square <= torch.finfo(square.dtype).tiny
-    drift = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
+    drift = root(change.square().sum(-1))
     values = torch.cat([torch.zeros_like(drift[..., :1]), drift], -1)[..., None]
     held = contacts.near(margin, statics_only=True).any(-1, keepdim=True)
     alone = ~(held[..., 1:, :] | held[..., :-1, :])

@@ -11,7 +11,7 @@ from worldsim.physics.bodies import Bodies
 from worldsim.physics.geometry.checks import require_finite
 from worldsim.physics.rotation import conjugate, kabsch, logarithm, multiply, rotate_inverse
 from worldsim.physics.trajectory import Trajectory
-from worldsim.physics.violations.common import check, per_body, present
+from worldsim.physics.violations.common import check, per_body, present, root
 from worldsim.physics.violations.result import Violation, settle
 
 
@@ -57,9 +57,7 @@ def point_rigidity(points: Tensor, seen: Tensor | None = None, scale: bool = Fal
         turned = a @ fit.rotation.mT
         spread = (share * a.square()).sum((-1, -2)).clamp_min(torch.finfo(a.dtype).tiny)
         factor = (share * turned * b).sum((-1, -2)) / spread
-        square = (share * (b - factor[..., None, None] * turned).square()).sum((-1, -2))
-        exact = square <= torch.finfo(a.dtype).tiny
-        residual = torch.where(exact, 0.0, torch.where(exact, 1.0, square).sqrt())
+        residual = root((share * (b - factor[..., None, None] * turned).square()).sum((-1, -2)))
     objects = torch.arange(points.shape[-3], device=points.device)[:, None]
     return settle("rigidity", "m", residual, common.sum(-1) >= 3, objects, None)
 
@@ -178,7 +176,7 @@ def group_rigidity(trajectory: Trajectory, bodies: Bodies, rigid_groups: Sequenc
     shift = place - place[..., :1, :, :]
     twist = logarithm(multiply(pose, conjugate(pose[..., :1, :, :]).expand_as(pose)))
     size = per_body(reach(bodies), trajectory)[..., link]
-    values = _length(shift) + _length(twist) * size
+    values = root(shift.square().sum(-1)) + root(twist.square().sum(-1)) * size
     exists = present(trajectory)
     measurable = exists[..., base] & exists[..., link]
     square = (shift.square().sum(-1) + (twist * size[..., None]).square().sum(-1)) * measurable
@@ -198,9 +196,3 @@ def reach(bodies: Bodies) -> Tensor:
         else:
             columns.append(size[:, 0] + size[:, 1] if kind in ("capsule", "ring") else size[:, 0])
     return torch.stack(columns, -1)
-
-
-def _length(v: Tensor) -> Tensor:
-    square = v.square().sum(-1)
-    zero = square <= torch.finfo(v.dtype).tiny
-    return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())

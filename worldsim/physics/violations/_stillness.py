@@ -6,7 +6,7 @@ import torch
 
 from worldsim.physics.geometry.checks import check_position
 from worldsim.physics.trajectory import Trajectory
-from worldsim.physics.violations.common import body_table, present
+from worldsim.physics.violations.common import body_table, present, root
 from worldsim.physics.violations.result import Violation, settle
 
 
@@ -39,9 +39,7 @@ def stillness(trajectory: Trajectory, expected: Trajectory, min_path: float = 0.
         raise ValueError(f"min_path: must be above 0, got {min_path!r}")
     paths = []
     for motion in (trajectory, expected):
-        square = motion.position.diff(dim=-3).square().sum(-1)
-        zero = square <= torch.finfo(square.dtype).tiny
-        way = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt()).cumsum(-2)
+        way = root(motion.position.diff(dim=-3).square().sum(-1)).cumsum(-2)
         paths.append(torch.cat([torch.zeros_like(motion.presence[..., :1, :]), way], -2))
     measurable = (paths[1] >= min_path) & present(trajectory) & present(expected)
     values = (1 - paths[0] / torch.where(measurable, paths[1], 1.0)).clamp_min(0)

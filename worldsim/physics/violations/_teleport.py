@@ -6,7 +6,7 @@ import torch
 
 from worldsim.physics.geometry.checks import check_position
 from worldsim.physics.trajectory import Trajectory
-from worldsim.physics.violations.common import body_table, check_frames, present
+from worldsim.physics.violations.common import body_table, check_frames, present, root
 from worldsim.physics.violations.result import Violation, settle
 
 
@@ -43,10 +43,7 @@ def teleport(trajectory: Trajectory, allowance: float = 0.0) -> Violation:
     length = span.square().sum(-1, keepdim=True)
     share = ((here - before) * span).sum(-1, keepdim=True) / torch.where(length > 0, length, 1.0)
     gap = here - before - share.clamp(0, 1) * span
-    square = gap.square().sum(-1)
-    zero = square <= torch.finfo(square.dtype).tiny
-    jump = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
-    jump = (jump - allowance).clamp_min(0)
+    jump = (root(gap.square().sum(-1)) - allowance).clamp_min(0)
     values = torch.zeros_like(trajectory.presence)
     values = torch.cat([values[..., :2, :], jump, values[..., :1, :]], -2)
     exists = present(trajectory)

@@ -77,12 +77,15 @@ def check_window(window: int, drag: float) -> None:
         raise ValueError(f"drag: must be 0 or above, got {drag!r}")
 
 
+def root(square: Tensor) -> Tensor:
+    """Square root with gradient 0 at 0, where the derivative of the root itself is infinite."""
+    zero = square <= torch.finfo(square.dtype).tiny
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
+
+
 def windowed_length(error: Tensor, window: int) -> Tensor:
     """(..., T, N) lengths of (..., T - 2 window, N, 3) errors, zero at the frames that have no whole window.
 
     The gradient of a length of zero is zero.
     """
-    square = error.square().sum(-1)
-    zero = square <= torch.finfo(square.dtype).tiny
-    size = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
-    return torch.nn.functional.pad(size, (0, 0, window, window))
+    return torch.nn.functional.pad(root(error.square().sum(-1)), (0, 0, window, window))
