@@ -15,6 +15,11 @@ Floats = NDArray[np.float64]
 REGIMES = ("planar", "scene", "unknown")
 
 
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: None for a float that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 @dataclass(frozen=True)
 class Figure:
     """One law's figure for one video.
@@ -63,8 +68,7 @@ class Figure:
             "reason",
             "score",
         )
-        values = {name: getattr(self, name) for name in names}
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        return {name: plain(getattr(self, name)) for name in names}
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ class Violations:
 
     Attributes:
         figures: By law.
-        headline: From 0 (worst) to 1 (as lawful as the ground truth).
+        headline: From 0 (worst) to 1 (as lawful as the ground truth); NaN where no law can be asked, as of a
+            video without any object.
         regime: "planar", "scene" or "unknown": what is known of the geometry, which decides what can be measured.
         reader: "masks" (given) or "tracker".
         tracked: Share of the context's objects that stay tracked.
@@ -92,9 +97,9 @@ class Violations:
     ids: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), np.uint8), repr=False)
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON, without frames and masks; None for what is not known."""
         return {
-            "headline": self.headline,
+            "headline": plain(self.headline),
             "regime": self.regime,
             "reader": self.reader,
             "tracked": self.tracked,
@@ -107,8 +112,12 @@ class Violations:
         """The summary as JSON text."""
         return json.dumps(self.summary(), indent=2, allow_nan=False)
 
+    def headline_text(self, digits: int = 3) -> str:
+        """The headline for a reader: so many digits, or that it cannot be measured."""
+        return f"{self.headline:.{digits}f}" if math.isfinite(self.headline) else "cannot be measured"
+
     def __str__(self) -> str:
-        lines = [f"headline {self.headline:.3f}   regime {self.regime}   read by {self.reader}"]
+        lines = [f"headline {self.headline_text()}   regime {self.regime}   read by {self.reader}"]
         for law, f in self.figures.items():
             if not f.applies:
                 lines.append(f"{law:14} -            {f.reason}")

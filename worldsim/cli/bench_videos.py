@@ -48,7 +48,7 @@ def run(config: Config) -> None:
         own = entry.violations
         judged = {law: f.score for law, f in own.figures.items() if math.isfinite(f.score)}
         worst = min(judged, key=lambda law: judged[law], default="-")
-        table.add_row(entry.name, f"{own.headline:.3f}", own.regime, own.reader, f"{own.tracked:.0%}", worst)
+        table.add_row(entry.name, own.headline_text(), own.regime, own.reader, f"{own.tracked:.0%}", worst)
     console.print(table, markup=False)
     console.print(f"{out / 'report.html'}  figures, floors and timelines", markup=False, highlight=False)
 

@@ -140,7 +140,7 @@ def board_of(entries: Sequence[Entry]) -> Board:
     for entry in entries:
         found = entry.violations
         cells = [_scored(f.score) if f.applies else "–" for f in found.figures.values()]
-        rows.append((entry.name, _scored(found.headline), f"{found.tracked:.0%}", *cells))
+        rows.append((entry.name, _headline(found), f"{found.tracked:.0%}", *cells))
     return Board(("video", "headline", "tracked", *(law.replace("_", " ") for law in laws)), tuple(rows))
 
 
@@ -160,6 +160,11 @@ def _floor(figure: Figure) -> float:
 
 def _scored(value: float) -> tuple[str, float]:
     return (f"{value:.2f}", value) if math.isfinite(value) else ("–", 1.0)
+
+
+def _headline(found: Violations) -> str | tuple[str, float]:
+    told = found.headline_text(2)
+    return (told, found.headline) if math.isfinite(found.headline) else told
 
 
 def _cell(cell: str | tuple[str, float]) -> dict[str, Any]:
@@ -196,8 +201,7 @@ def _card(entry: Entry) -> dict[str, Any]:
     seen = np.unique(ids)
     return {
         "name": entry.name,
-        "headline": f"{found.headline:.2f}" if math.isfinite(found.headline) else "–",
-        "bad": _cell(_scored(found.headline))["bad"],
+        "headline": _cell(_headline(found)),
         "regime": found.regime,
         "reader": found.reader,
         "tracked": f"{found.tracked:.0%}",
