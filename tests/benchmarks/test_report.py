@@ -164,6 +164,17 @@ def test_worst_frames_are_those_of_the_overlap(overlapping, clip):
     assert worst_frames(ws.score(truth.video, masks=truth.ids, scene=truth)) == []
 
 
+def test_an_excess_is_over_the_floor_that_is_known_and_infinite_where_nothing_is_measured(overlapping):
+    figure = replace(overlapping[3].figures["penetration"], value=0.5, floor=0.1, reference=0.2)
+    assert figure.excess == pytest.approx(2.0)
+    assert replace(figure, floor=np.nan).excess == pytest.approx(2.5)
+    hidden = replace(figure, value=np.nan, measurable=0.0)
+    assert hidden.excess == np.inf
+    assert is_broken(hidden)
+    assert np.isnan(replace(hidden, applies=False).excess)
+    assert not is_broken(replace(hidden, applies=False))
+
+
 def test_subjects_are_found_by_name():
     names = ("a", "b", "c")
     assert ids_of("b", names) == (2,)

@@ -9,7 +9,7 @@ from pictures import draw, scene_of, straight
 from scipy import ndimage
 
 import worldsim as ws
-from worldsim.benchmarks._self_test import thresholds
+from worldsim.benchmarks._scales import thresholds
 from worldsim.benchmarks.ground_truth import backdrop_of
 from worldsim.benchmarks.matting import settle_edges
 from worldsim.benchmarks.segment import Backdrop, ColourTracker, _Behind, tracker_for

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+Values = TypeVar("Values", float, Floats)
 
 REGIMES = ("planar", "scene", "unknown")
 
@@ -18,6 +20,11 @@ REGIMES = ("planar", "scene", "unknown")
 def plain(value: Any) -> Any:
     """A value as JSON can hold it: None for a float that is not finite."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def over_floor(values: Values, floor: float) -> Values:
+    """How far figures lie above a floor, in their unit; above 0 where no floor is known."""
+    return values - (floor if math.isfinite(floor) else 0.0)
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,13 @@ class Figure:
     per_frame: Floats
     subjects: tuple[str, ...]
     entries: Floats
+
+    @property
+    def excess(self) -> float:
+        """Of the value over the floor, in references; infinite where the law applies and nothing could be measured."""
+        if self.applies and self.measurable == 0:
+            return math.inf
+        return float(over_floor(self.value, self.floor) / self.reference)
 
     def summary(self) -> dict[str, Any]:
         """Plain values, without the frames; None for what is not known."""

@@ -154,11 +154,8 @@ def _asked(found: Violations) -> list[tuple[str, Figure]]:
 
 
 def excess(found: Violations, law: str) -> float:
-    """How far a figure lies above its floor, in references; infinite where an applying law cannot be read."""
-    figure = found.figures[law]
-    if figure.applies and figure.measurable == 0:
-        return float("inf")
-    return float((figure.value - figure.floor) / figure.reference)
+    """Of a law's figure, see Figure.excess."""
+    return found.figures[law].excess
 
 
 def _floor(figure: Figure) -> float:

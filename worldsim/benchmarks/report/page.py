@@ -15,7 +15,7 @@ from worldsim.benchmarks._headline import GROUPS
 from worldsim.benchmarks.report.distribution import Sample, panels
 from worldsim.benchmarks.report.sheets import COLOURS, frame_sheets, mask_sheets, shown_frames, shown_size
 from worldsim.benchmarks.report.timeline import is_broken, marks, severity, told, worst_frames
-from worldsim.benchmarks.result import Figure, Violations
+from worldsim.benchmarks.result import Figure, Violations, over_floor
 from worldsim.scene import Body
 from worldsim.scene.files import PathLike, atomic_path
 
@@ -147,15 +147,11 @@ def board_of(entries: Sequence[Entry]) -> Board:
 def samples_of(entries: Sequence[Entry]) -> list[Sample]:
     """A dot for each law that applies, of each video."""
     return [
-        Sample(law, "", entry.name, figure.value - _floor(figure), figure.unit, is_broken(figure))
+        Sample(law, "", entry.name, over_floor(figure.value, figure.floor), figure.unit, is_broken(figure))
         for entry in entries
         for law, figure in entry.violations.figures.items()
         if figure.applies
     ]
-
-
-def _floor(figure: Figure) -> float:
-    return figure.floor if math.isfinite(figure.floor) else 0.0
 
 
 def _scored(value: float) -> tuple[str, float]:
