@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.benchmarks.video_files import find_videos
 from worldsim.captions.refer import colour_name
 from worldsim.engines import Rollout
 from worldsim.scene import Setup
@@ -137,7 +138,7 @@ def load_generator(model: Any, arguments: Mapping[str, Any] | None = None) -> Ge
     if path.is_dir():
         if (path / "model_index.json").exists():
             return pipelines.load_pipeline(word, given)
-        if video_folder.find_videos(path):
+        if find_videos(path):
             return _made(video_folder.VideoFolder, {"folder": path, **given}, word)
     elif ":" in word:
         return _imported(word, given)
