@@ -26,7 +26,7 @@ from worldsim.benchmarks.suite import (
     settings_of,
     write_leaderboard,
 )
-from worldsim.benchmarks.suite.generators import setup_text
+from worldsim.benchmarks.suite.generator import setup_text
 from worldsim.benchmarks.suite.manifest import SPLITS, freeze
 from worldsim.benchmarks.suite.run import model_folder
 from worldsim.cli import main

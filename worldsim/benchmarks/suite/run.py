@@ -16,7 +16,7 @@ import numpy as np
 
 from worldsim.benchmarks._score import score
 from worldsim.benchmarks.result import Violations
-from worldsim.benchmarks.suite.generators import Generator, Question, Reference, UInt8, Unanswered, checked, setup_text
+from worldsim.benchmarks.suite.generator import Generator, Question, Reference, UInt8, Unanswered, checked, setup_text
 from worldsim.benchmarks.suite.manifest import Case, draw_case, load_manifest
 from worldsim.data.video import read_video, write_video
 from worldsim.engines import Rollout, get_engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldsim.benchmarks.suite.generators import Question, UInt8, Unanswered
+from worldsim.benchmarks.suite.generator import Question, UInt8, Unanswered
 from worldsim.benchmarks.video_files import find_videos
 from worldsim.benchmarks.video_input import load_video
 
