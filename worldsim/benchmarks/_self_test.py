@@ -13,18 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldsim.benchmarks._scales import scales_hash, thresholds
+from worldsim.benchmarks.book import Book, scene_of
 from worldsim.benchmarks.cheats import CHEATS
-from worldsim.benchmarks.trials import (
-    DEEP,
-    LAWFUL,
-    PAIRS,
-    TESTED,
-    Book,
-    SceneTrials,
-    scene_of,
-    try_cheats,
-    try_scene,
-)
+from worldsim.benchmarks.trials import DEEP, LAWFUL, PAIRS, TESTED, SceneTrials, try_cheats, try_scene
 from worldsim.benchmarks.twins import KINDS
 
 FAMILIES = (
