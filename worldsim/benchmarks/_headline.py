@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from worldsim.benchmarks._scales import scales
-from worldsim.benchmarks.laws import Reading
+from worldsim.benchmarks.reading import Reading
 from worldsim.benchmarks.result import over_floor
 
 # Laws of one group stand for one kind of failure; the headline is the mean over groups, so that a kind with more laws
