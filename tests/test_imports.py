@@ -49,6 +49,27 @@ def test_only_the_command_line_knows_hydra():
             assert not any(name.split(".")[0] in ("hydra", "omegaconf") for name in imported(path)), path
 
 
+READS_IN_A_PROCESS_OF_ITS_OWN = """
+import sys, worldsim as ws
+truth = ws.get_engine("mujoco").simulate(ws.make_scene("incline", seed=0))
+ws.score(truth.video, scene=truth)
+ws.score(truth.video, masks=truth.ids, depth=truth.depth, scene=truth)
+import worldsim.benchmarks.protocols, worldsim.benchmarks.report
+print([m for m in sys.modules if m.startswith(("worldsim.vision", "worldsim.models"))])
+"""
+
+
+def test_what_reads_and_scores_video_shares_no_code_with_what_it_judges():
+    """The benchmark's tracker and laws, and what draws hints and reads states for losses and guidance."""
+    room = ROOT / "worldsim" / "benchmarks"
+    asks_models = [*(room / "suite").rglob("*.py"), room / "protocols" / "denoisers.py"]
+    for path in set(room.rglob("*.py")) - set(asks_models):
+        for name in imported(path):
+            assert not name.startswith(("worldsim.vision", "worldsim.models")), f"{path.relative_to(ROOT)}: {name}"
+    command = [sys.executable, "-c", READS_IN_A_PROCESS_OF_ITS_OWN]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
 def test_import_is_light():
     code = (
         "import sys, worldsim; print([m for m in ('mujoco', 'pybullet', 'av', 'torch', 'hydra') if m in sys.modules])"

@@ -10,7 +10,7 @@ import worldsim as ws
 from worldsim.benchmarks.energy import energy_rise
 from worldsim.benchmarks.laws import _upper_quartile
 from worldsim.benchmarks.pieces import _explained, smooth
-from worldsim.benchmarks.register import View, register_ball, register_balls
+from worldsim.benchmarks.register import View, register_balls
 from worldsim.benchmarks.steady import plausible
 from worldsim.benchmarks.track import measure_tracks, outline
 from worldsim.benchmarks.world import read_motion, world_of
@@ -62,7 +62,7 @@ def test_balls_registered_together_are_where_each_alone_is(family: str) -> None:
     together = register_balls(view, radii)
     assert len(together) > 2
     for body, radius in radii.items():
-        alone = register_ball(view, body, radius)
+        alone = register_balls(view, {body: radius})[body]
         for name in ("position", "measured", "covariance", "stretch", "pieces"):
             first, second = getattr(alone, name), getattr(together[body], name)
             assert np.allclose(first, second, rtol=0, atol=1e-12, equal_nan=True)

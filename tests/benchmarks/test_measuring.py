@@ -10,9 +10,9 @@ import worldsim as ws
 from worldsim.benchmarks.existence import existence
 from worldsim.benchmarks.pieces import cut, smooth
 from worldsim.benchmarks.rays import first_hit, lift, rays
-from worldsim.benchmarks.self_test_page import wilson
 from worldsim.benchmarks.track import measure_tracks, outline
 from worldsim.benchmarks.trials import judged
+from worldsim.benchmarks.wilson import Z, wilson
 from worldsim.benchmarks.world import read_motion, world_of
 from worldsim.engines import get_engine
 from worldsim.physics.trajectory import Trajectory
@@ -178,9 +178,16 @@ def test_rollouts_of_two_engines_score_alike():
 
 def test_wilson_intervals_are_those_of_the_book():
     # Agresti and Coull 1998, table 1: 0 of 10.
-    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
-    low, high = wilson(19, 20)
-    assert (low, high) == pytest.approx((0.7639, 0.9911), abs=1e-4)
+    assert wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson(0.95, 20) == pytest.approx((0.7639, 0.9911), abs=1e-4)
+    # Roots of (p - s)^2 = z^2 p (1 - p) / n.
+    for share, count in ((0.3, 20), (0.0, 7)):
+        for p in wilson(share, count):
+            assert (p - share) ** 2 == pytest.approx(Z**2 * p * (1 - p) / count, abs=1e-9)
+    assert wilson(0.0, 0) == (0.0, 1.0)
+    ends = [wilson(share, count) for share in (0.0, 1.0) for count in range(1, 200)]
+    assert min(low for low, _ in ends) == 0.0
+    assert max(high for _, high in ends) == 1.0
 
 
 def test_kinks_of_the_distance_cut_a_way_that_is_straight_across_the_sight():

@@ -164,6 +164,17 @@ def test_worst_frames_are_those_of_the_overlap(overlapping, clip):
     assert worst_frames(ws.score(truth.video, masks=truth.ids, scene=truth)) == []
 
 
+def test_an_excess_is_over_the_floor_that_is_known_and_infinite_where_nothing_is_measured(overlapping):
+    figure = replace(overlapping[3].figures["penetration"], value=0.5, floor=0.1, reference=0.2)
+    assert figure.excess == pytest.approx(2.0)
+    assert replace(figure, floor=np.nan).excess == pytest.approx(2.5)
+    hidden = replace(figure, value=np.nan, measurable=0.0)
+    assert hidden.excess == np.inf
+    assert is_broken(hidden)
+    assert np.isnan(replace(hidden, applies=False).excess)
+    assert not is_broken(replace(hidden, applies=False))
+
+
 def test_subjects_are_found_by_name():
     names = ("a", "b", "c")
     assert ids_of("b", names) == (2,)
@@ -206,6 +217,28 @@ def test_the_verb_scores_a_folder_worst_first(clip, tmp_path, capsys):
     assert scores["frozen.mp4"]["headline"] < scores["good.mp4"]["headline"] - 0.1
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
     assert "frozen.mp4" in capsys.readouterr().out
+
+
+def test_a_video_without_an_object_does_not_stop_the_folder(clip, tmp_path, capsys):
+    _, video, _ = clip
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    write_video(folder / "good.mp4", video, 10.0, codec="exact")
+    write_video(folder / "blank.mp4", np.full_like(video, 200), 10.0, codec="exact")
+    assert main(["bench", f"videos={folder}", f"out={tmp_path / 'out'}"]) == 0
+    assert "nan" not in capsys.readouterr().out
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text("utf-8"))
+    assert scores["blank.mp4"]["headline"] is None
+    assert 0 < scores["good.mp4"]["headline"] <= 1
+    tags = Tags()
+    tags.feed((tmp_path / "out" / "report.html").read_text("utf-8"))
+    told = " ".join(" ".join(tags.text).split())
+    assert re.search(r"blank\.mp4 cannot be measured 0% ", told)  # its line of the table
+    assert "no law can be asked of this video, so that there is no headline" in told
+    assert told.count("No frame breaks a law by more than its threshold.") == 1  # of the other one
+    blank = ws.score(np.full_like(video, 200))
+    assert json.loads(blank.to_json())["headline"] is None
+    assert str(blank).startswith("headline cannot be measured")
 
 
 def test_the_verb_refuses_folders_without_videos(tmp_path, capsys):

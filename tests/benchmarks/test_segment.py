@@ -9,7 +9,7 @@ from pictures import draw, scene_of, straight
 from scipy import ndimage
 
 import worldsim as ws
-from worldsim.benchmarks._self_test import thresholds
+from worldsim.benchmarks._scales import thresholds
 from worldsim.benchmarks.ground_truth import backdrop_of
 from worldsim.benchmarks.matting import settle_edges
 from worldsim.benchmarks.segment import Backdrop, ColourTracker, _Behind, tracker_for
@@ -114,3 +114,15 @@ def test_shadows_are_no_objects():
     own, true = found == 1, rollout.ids == 1
     assert true.sum() > 1000
     assert (own & true).sum() / (own | true).sum() > 0.8
+
+
+def test_an_object_that_comes_in_at_a_corner_is_found_once_it_is_large_enough():
+    """Its colour is a class before a part of it is large enough to be an object."""
+    video = np.full((24, 64, 64, 3), 200, np.uint8)
+    for t, frame in enumerate(video):
+        frame[10:22, 2 * t : 2 * t + 12] = (200, 40, 40)
+        side = max(0, t - 4)
+        frame[64 - side :, :side] = (40, 40, 200)
+    ids = ws.score(video).ids
+    assert np.unique(ids[-1, 46:, :18]).tolist() == [2]
+    assert [t for t in range(24) if (ids[t] == 2).any()] == list(range(6, 24))  # from 2 x 2 pixels on

@@ -11,8 +11,9 @@ import torch
 from worldsim.benchmarks import trials
 from worldsim.benchmarks._headline import headline
 from worldsim.benchmarks._self_test import cheat_test, rows_of, scenes_of, self_test
+from worldsim.benchmarks.book import Book
 from worldsim.benchmarks.calibrate import fit, floors
-from worldsim.benchmarks.trials import Book, SceneTrials, Trial, fresh, judged, twins_of
+from worldsim.benchmarks.trials import SceneTrials, Trial, fresh, judged, twins_of
 from worldsim.benchmarks.twin_frames import in_full_view
 from worldsim.benchmarks.twins import violate
 from worldsim.engines import get_engine

@@ -26,7 +26,7 @@ from worldsim.benchmarks.suite import (
     settings_of,
     write_leaderboard,
 )
-from worldsim.benchmarks.suite.generators import setup_text
+from worldsim.benchmarks.suite.generator import setup_text
 from worldsim.benchmarks.suite.manifest import SPLITS, freeze
 from worldsim.benchmarks.suite.run import model_folder
 from worldsim.cli import main
@@ -216,6 +216,7 @@ def test_intervals_of_few_clips():
     pooled = bootstrap(made({("a", "id"): [0.5], ("b", "id"): [0.7]}), lambda clip: clip.headline)
     assert pooled.low < 0.6 < pooled.high
     assert bootstrap([], lambda clip: clip.headline).clips == 0
+    assert bootstrap(made({("a", "id"): [None]}), lambda clip: clip.headline).mean == 0  # nothing in it to judge
 
 
 def test_model_names_make_plain_folders(tmp_path):

@@ -111,10 +111,16 @@ def test_twins_that_cannot_be_made_say_why(collision, parabola):
     for arguments, message in (
         (("melting",), "kind"),
         (("teleport", 0.0), "strength"),
+        (("appearing", 7.0), "strength: must be 1 or left out for kind appearing, got 7.0"),
+        (("pass_through", 0.5), "strength: must be 1 or left out for kind pass_through, got 0.5"),
+        (("colour_swap", 2), "strength: must be 1 or left out for kind colour_swap, got 2"),
+        (("frozen", 2.0), "strength: must be 1 or left out for kind frozen, got 2.0"),
+        (("time_reversal", 2.0), "strength: must be 1 or left out for kind time_reversal, got 2.0"),
         (("teleport", 1.0, "x"), "body"),
     ):
         with pytest.raises(ValueError, match=message):
             violate(parabola, *arguments)
+    assert violate(parabola, "frozen", 1).info["twin"]["strength"] == 1.0
 
 
 def test_a_ball_that_is_led_through_another_one_meets_no_third():

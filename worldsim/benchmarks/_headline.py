@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import math
 from collections.abc import Mapping
-from importlib import resources
 
-from worldsim.benchmarks.laws import Reading
+from worldsim.benchmarks._scales import scales
+from worldsim.benchmarks.reading import Reading
+from worldsim.benchmarks.result import over_floor
 
 # Laws of one group stand for one kind of failure; the headline is the mean over groups, so that a kind with more laws
 # does not weigh more.
@@ -22,13 +21,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 FACTOR = "stillness"
 
 
-@functools.cache
-def scales() -> dict[str, float]:
-    """By law, what costs a factor e over the floor, in references: frozen from twins, by benchmarks.calibrate."""
-    text = resources.files("worldsim.benchmarks").joinpath("scales.json").read_text("utf-8")
-    return {law: float(value) for law, value in json.loads(text)["scales"].items()}
-
-
 def law_score(law: str, reading: Reading, floor: float, share_expected: float) -> float:
     """exp(-max(0, value - floor) / scale) in references; nothing for what cannot be measured.
 
@@ -37,7 +29,7 @@ def law_score(law: str, reading: Reading, floor: float, share_expected: float) -
     """
     if reading.measurable == 0 or not math.isfinite(reading.value):
         return 0.0
-    excess = max(0.0, reading.value - (floor if math.isfinite(floor) else 0.0)) / reading.reference
+    excess = max(0.0, over_floor(reading.value, floor)) / reading.reference
     hidden = min(1.0, 2 * reading.measurable / share_expected) if share_expected > 0 else 1.0
     return math.exp(-excess / scales()[law]) * hidden
 

@@ -15,8 +15,9 @@ from worldsim.benchmarks._headline import headline, law_score
 from worldsim.benchmarks.existence import MIN_AREA
 from worldsim.benchmarks.footage import Footage
 from worldsim.benchmarks.ground_truth import backdrop_of, film
-from worldsim.benchmarks.laws import Reading, read_laws
+from worldsim.benchmarks.laws import read_laws
 from worldsim.benchmarks.masks_input import load_masks
+from worldsim.benchmarks.reading import Reading
 from worldsim.benchmarks.result import Figure, Violations
 from worldsim.benchmarks.segment import ColourTracker, tracker_for
 from worldsim.benchmarks.track import Floats, StreamTracker, Tracker, Tracks, UInt8, measure_tracks, outline

@@ -8,26 +8,14 @@ benchmarks.calibrate on scenes of another role.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 
+from worldsim.benchmarks._scales import scales_hash, thresholds
+from worldsim.benchmarks.book import Book, scene_of
 from worldsim.benchmarks.cheats import CHEATS
-from worldsim.benchmarks.trials import (
-    DEEP,
-    LAWFUL,
-    PAIRS,
-    TESTED,
-    Book,
-    SceneTrials,
-    scene_of,
-    try_cheats,
-    try_scene,
-)
+from worldsim.benchmarks.trials import DEEP, LAWFUL, PAIRS, TESTED, SceneTrials, try_cheats, try_scene
 from worldsim.benchmarks.twins import KINDS
 
 FAMILIES = (
@@ -213,7 +201,7 @@ def cheat_test(
     book = Book(kept)
     jobs = [(family, seed + i) for family in families for i in range(num)]
     for done, (family, own) in enumerate(jobs):
-        key = f"{family} {own} {role} {pixels} cheats {_scales_hash()}"
+        key = f"{family} {own} {role} {pixels} cheats {scales_hash()}"
         if key not in book.lines:
             book.put(key, try_cheats(family, own, pixels, role))
         told = book.lines[key]
@@ -229,19 +217,3 @@ def cheat_test(
         if progress is not None:
             progress(done + 1, len(jobs))
     return list(rows.values())
-
-
-@functools.cache
-def _tables() -> str:
-    return resources.files("worldsim.benchmarks").joinpath("scales.json").read_text("utf-8")
-
-
-def _scales_hash() -> str:
-    """Of the frozen scales, on which headlines rest."""
-    return hashlib.sha256(_tables().encode()).hexdigest()[:16]
-
-
-@functools.cache
-def thresholds() -> dict[str, float]:
-    """By law, the excess over the floor that counts as a violation, in references; frozen by benchmarks.calibrate."""
-    return {law: float(value) for law, value in json.loads(_tables())["thresholds"].items()}

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from worldsim.benchmarks.hull import hull_corners
 from worldsim.benchmarks.rays import rays
 from worldsim.physics.geometry import point_distance
 from worldsim.physics.geometry.points import polygon_distance
@@ -20,9 +21,7 @@ from worldsim.physics.geometry.segments import between_segments
 from worldsim.physics.geometry.vectors import unit_axis
 from worldsim.physics.rotation import rotate, rotate_inverse
 from worldsim.scene import Camera
-from worldsim.vision.raster.silhouette import hull_order
 
-_HULL = 6  # corners that the outline of a box has at most
 _FAR = 1e3  # metres: half length of lines of sight as segments
 
 
@@ -166,10 +165,7 @@ class SightGaps:
         return corners, local[..., 2], local[..., :2] * scale_at(local[..., 2], camera)[..., None] + middle
 
     def _hull_distance(self, flat: Tensor) -> tuple[Tensor, Tensor]:
-        order = hull_order(flat, _HULL)
-        # An outline of four corners comes round again: its first one stands for the rest.
-        again = (order == order[:, :1]).cumsum(-1) > 1
-        order = torch.where(again, order[:, :1], order)
+        order = torch.from_numpy(hull_corners(flat.detach().numpy()))
         hull = torch.gather(flat, -2, order[..., None].expand(-1, -1, 2))
         return polygon_distance(self.pixels, hull[self.slot])
 

@@ -135,11 +135,6 @@ def _far_side(view: View, at: Ints) -> Floats:
     return point + np.where((view.tracks.ids[frame, y, x] == view.edges.own[at])[:, None], half, -half)
 
 
-def register_ball(view: View, body: int, radius: float) -> Registration:
-    """Place one ball in every frame, see register_balls."""
-    return register_balls(view, {body: radius})[body]
-
-
 def register_balls(view: View, radii: Mapping[int, float]) -> dict[int, Registration]:
     """Place balls in every frame, all at once as far as memory lets.
 
@@ -173,7 +168,6 @@ class _Way:
     fit: BallFit
     centre: Floats
     spread: Floats
-    usable: Flags
     measured: Flags
     flat: Floats
     pieces: Ints
@@ -196,14 +190,14 @@ def _way(view: View, fit: BallFit, least: int = MIN_EDGES) -> _Way:
     flat = centre * camera.focal if planar else (centre @ camera.rotation.T)[:, :2] * scale[:, None]
     if sight.level is not None:
         measured &= _worst(spread) < MAX_SPREAD * sight.radius
-    usable, apparent = measured, not planar and not len(sight.at) and sight.level is None
+    apparent = not planar and not len(sight.at) and sight.level is None
     # What comes nearer shows its kinks in its size.
     ahead = _ahead(centre, spread) if apparent else None
     pieces = cut(flat, measured, (0.2 if planar else 0.5) * EDGE_NOISE, ahead)
     if apparent:
         measured = measured & plausible(np.linalg.norm(centre, axis=-1), measured)
         centre, spread = steady_depth(centre, spread, measured, pieces, flat)
-    return _Way(fit, centre, spread, usable, measured, flat, pieces, np.zeros(len(centre), np.int64))
+    return _Way(fit, centre, spread, measured, flat, pieces, np.zeros(len(centre), np.int64))
 
 
 def _ahead(centre: Floats, spread: Floats) -> tuple[Floats, Floats]:

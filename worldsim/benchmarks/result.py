@@ -5,14 +5,26 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+Values = TypeVar("Values", float, Floats)
+
 REGIMES = ("planar", "scene", "unknown")
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: None for a float that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def over_floor(values: Values, floor: float) -> Values:
+    """How far figures lie above a floor, in their unit; above 0 where no floor is known."""
+    return values - (floor if math.isfinite(floor) else 0.0)
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,13 @@ class Figure:
     subjects: tuple[str, ...]
     entries: Floats
 
+    @property
+    def excess(self) -> float:
+        """Of the value over the floor, in references; infinite where the law applies and nothing could be measured."""
+        if self.applies and self.measurable == 0:
+            return math.inf
+        return float(over_floor(self.value, self.floor) / self.reference)
+
     def summary(self) -> dict[str, Any]:
         """Plain values, without the frames; None for what is not known."""
         names = (
@@ -63,8 +82,7 @@ class Figure:
             "reason",
             "score",
         )
-        values = {name: getattr(self, name) for name in names}
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        return {name: plain(getattr(self, name)) for name in names}
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,8 @@ class Violations:
 
     Attributes:
         figures: By law.
-        headline: From 0 (worst) to 1 (as lawful as the ground truth).
+        headline: From 0 (worst) to 1 (as lawful as the ground truth); NaN where no law can be asked, as of a
+            video without any object.
         regime: "planar", "scene" or "unknown": what is known of the geometry, which decides what can be measured.
         reader: "masks" (given) or "tracker".
         tracked: Share of the context's objects that stay tracked.
@@ -92,9 +111,9 @@ class Violations:
     ids: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), np.uint8), repr=False)
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON, without frames and masks; None for what is not known."""
         return {
-            "headline": self.headline,
+            "headline": plain(self.headline),
             "regime": self.regime,
             "reader": self.reader,
             "tracked": self.tracked,
@@ -107,8 +126,12 @@ class Violations:
         """The summary as JSON text."""
         return json.dumps(self.summary(), indent=2, allow_nan=False)
 
+    def headline_text(self, digits: int = 3) -> str:
+        """The headline for a reader: so many digits, or that it cannot be measured."""
+        return f"{self.headline:.{digits}f}" if math.isfinite(self.headline) else "cannot be measured"
+
     def __str__(self) -> str:
-        lines = [f"headline {self.headline:.3f}   regime {self.regime}   read by {self.reader}"]
+        lines = [f"headline {self.headline_text()}   regime {self.regime}   read by {self.reader}"]
         for law, f in self.figures.items():
             if not f.applies:
                 lines.append(f"{law:14} -            {f.reason}")

@@ -180,12 +180,14 @@ class _Book:
 
         What stands before an object may part it. Such parts are told from rims only where colours are never mixed.
         """
+        if not self.fixed:
+            return
         y, x = np.nonzero(left >= 0)
         kind = left[y, x]
         for index in np.unique(kind).tolist():
             own = self.members[index]
             last, place, _, size = self.place.get(own[0], (-1, np.zeros(2), np.zeros(2), 0.0))
-            if self.fixed and len(own) == 1 and last == t:
+            if len(own) == 1 and last == t:
                 away = np.hypot(y - place[0], x - place[1])
                 chosen = (kind == index) & (away < _PARTED * np.sqrt(size / np.pi))
                 out[y[chosen], x[chosen]] = own[0]

@@ -9,19 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from worldsim.benchmarks._self_test import CheatRow, Row
+from worldsim.benchmarks.wilson import wilson
 
 BARS = {"masks": (0.95, 0.05), "tracker": (0.85, 0.10)}  # detection, false alarms
 ENOUGH = 20  # twins under which a bar is neither met nor missed
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """95 % interval of a rate (Wilson 1927); NaN without a count."""
-    if count == 0:
-        return float("nan"), float("nan")
-    z, rate = 1.959964, hits / count
-    middle = (rate + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * math.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def self_test_page(
@@ -92,8 +83,10 @@ def _line(row: Row, found: float, accused: float) -> str:
 
 
 def _rate(hits: int, count: int) -> str:
-    low, high = wilson(hits, count)
-    return f"{hits / count:.2f} [{low:.2f}, {high:.2f}] of {count}" if count else "–"
+    if not count:
+        return "–"
+    low, high = wilson(hits / count, count)
+    return f"{hits / count:.2f} [{low:.2f}, {high:.2f}] of {count}"
 
 
 def _errors(rows: Sequence[Row]) -> list[str]:

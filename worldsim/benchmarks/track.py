@@ -101,12 +101,6 @@ class Tracks:
         spread = np.hypot(half, c[..., 0, 1])
         return np.asarray(np.stack([centre + spread, centre - spread], -1), np.float64)
 
-    @property
-    def orientation(self) -> Floats:
-        """(T, N) radians in (-pi/2, pi/2] from u towards v to the long axis; without meaning for round masks."""
-        c = self.covariance
-        return np.asarray(0.5 * np.arctan2(2 * c[..., 0, 1], c[..., 0, 0] - c[..., 1, 1]), np.float64)
-
 
 def outline(ids: UInt8) -> Outline:
     """All edges between pixels of different ids, from both sides; the edge of the picture is no outline."""

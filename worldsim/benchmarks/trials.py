@@ -1,23 +1,16 @@
 """Trials of the benchmark: what it reads of a fresh scene's twins, and of a lawful take by another engine.
 
-Trials are kept one scene a line, so that a run that was stopped goes on and pieces of a run make one table. They say
-how far a figure lies above its floor, not what counts as a violation, so that thresholds are fitted to them and held
-against them alike.
+Trials say how far a figure lies above its floor, not what counts as a violation, so that thresholds are fitted to them
+and held against them alike. They are kept by benchmarks.book.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import hashlib
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -154,11 +147,8 @@ def _asked(found: Violations) -> list[tuple[str, Figure]]:
 
 
 def excess(found: Violations, law: str) -> float:
-    """How far a figure lies above its floor, in references; infinite where an applying law cannot be read."""
-    figure = found.figures[law]
-    if figure.applies and figure.measurable == 0:
-        return float("inf")
-    return float((figure.value - figure.floor) / figure.reference)
+    """Of a law's figure, see Figure.excess."""
+    return found.figures[law].excess
 
 
 def _floor(figure: Figure) -> float:
@@ -281,52 +271,3 @@ def judged(rollout: Rollout, truth: Rollout, use_masks: bool, with_depth: bool =
     """A rollout's pictures against the scene's true ones."""
     masks, depth = rollout.ids if use_masks else None, rollout.depth if with_depth else None
     return score(rollout.video, masks=masks, scene=truth, depth=depth)
-
-
-class Book:
-    """Results a scene a line in a file, by key; those of another state of the benchmark's code do not count.
-
-    Args:
-        path: Of the file; None keeps nothing.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self.lines: dict[str, dict[str, Any]] = {}
-        if path is not None and path.exists():
-            text = path.read_text("utf-8")
-            if text and not text.endswith("\n"):
-                path.write_text(text + "\n", "utf-8")
-            for line in text.splitlines():
-                try:
-                    told = json.loads(line)
-                except json.JSONDecodeError:
-                    continue  # the line that was being written when a run was stopped
-                if told["code"] == fingerprint():
-                    self.lines[told["key"]] = told["value"]
-
-    def put(self, key: str, value: Mapping[str, Any]) -> None:
-        """Keep one result."""
-        self.lines[key] = dict(value)
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            line = json.dumps({"code": fingerprint(), "key": key, "value": value}) + "\n"
-            # One unbuffered write a line, so that runs of different families may share a file.
-            with self.path.open("ab", buffering=0) as file:
-                file.write(line.encode())
-
-
-def scene_of(told: Mapping[str, Any]) -> SceneTrials:
-    """SceneTrials from dataclasses.asdict of them."""
-    return SceneTrials(**{**told, "trials": tuple(Trial(**trial) for trial in told["trials"])})
-
-
-@functools.cache
-def fingerprint() -> str:
-    """Hash of the code that reads: the benchmark's and that of the laws, without the fitted tables."""
-    found = hashlib.sha256()
-    for room in ("worldsim.benchmarks", "worldsim.physics.violations"):
-        for file in sorted(resources.files(room).iterdir(), key=lambda entry: entry.name):
-            if file.name.endswith(".py"):
-                found.update(file.name.encode() + file.read_bytes())
-    return found.hexdigest()[:16]

@@ -26,7 +26,7 @@ from worldsim.benchmarks.twin_frames import (
     onsets,
 )
 from worldsim.benchmarks.twin_pictures import recoloured, stretched
-from worldsim.engines import Rollout, get_engine
+from worldsim.engines import Frames, Rollout, Simulator, get_engine
 from worldsim.engines.rollout import Contacts, UInt8
 from worldsim.physics import violations
 from worldsim.physics.bodies import Bodies
@@ -34,6 +34,7 @@ from worldsim.physics.trajectory import Trajectory
 from worldsim.scene import Sphere
 
 Edited = tuple[Tensor, Tensor]  # positions (T, N, 3) and presence (T, N)
+Broken = tuple[Trajectory, Frames | None]  # states, and pictures where an engine does not draw them from the states
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class Kind:
     Attributes:
         law: That it breaks first of all.
         strength: Default strength.
-        meaning: Of the strength.
-        edit: Takes positions, presence, rollout, body and strength; None for what is not an edit of poses alone.
+        broken: Takes rollout, body, strength and the engine that draws.
+        graded: Whether there are other strengths.
     """
 
     law: str
     strength: float
-    meaning: str
-    edit: Callable[[Tensor, Tensor, Rollout, int, float], Edited] | None = None
+    broken: Callable[[Rollout, int, float, Simulator], Broken]
+    graded: bool = True
 
 
 def violate(
@@ -61,7 +62,12 @@ def violate(
     Args:
         rollout: Lawful, with its pictures.
         kind: One of KINDS.
-        strength: Its meaning depends on the kind, see KINDS; left out, the kind's default.
+        strength: Left out, the kind's default. Of an interpenetration the depth over the smaller radius, for 5
+            frames; of a deformation the share by which the horizontal axis is longer; of vanishing the frames for
+            which the body is gone; of a teleport the leap sideways over the radius; of wrong gravity the factor on
+            it in the longest free flight; of an energy gain the share of kinetic energy that is added; of a kick the
+            change of velocity in mid air, radii a second; of trembling the amplitude over the radius of a body at
+            rest. All others are done or not and take 1 alone.
         body: Name of the free body that is edited; left out, the one that moves farthest in view and can be broken so,
             balls before others. Global kinds (frozen, time_reversal, wrong_gravity, energy_gain) edit all or, for
             falls, this body.
@@ -72,7 +78,7 @@ def violate(
         info["twin"] says kind, strength, body and first frame.
 
     Raises:
-        ValueError: For an unknown kind or body, or a strength not above 0.
+        ValueError: For an unknown kind or body, a strength not above 0, or one that the kind does not take.
         NotApplicable: Where the rollout cannot be broken so, such as wrong gravity without free flight.
     """
     if kind not in KINDS:
@@ -81,6 +87,8 @@ def violate(
     strength = chosen.strength if strength is None else float(strength)
     if not strength > 0:
         raise ValueError(f"strength: must be above 0, got {strength!r}")
+    if not chosen.graded and strength != chosen.strength:
+        raise ValueError(f"strength: must be {chosen.strength:g} or left out for kind {kind}, got {strength!r}")
     if body is None:
         order = movers(rollout)
         order.sort(key=lambda k: not isinstance(rollout.scene.bodies[k].shape, Sphere))
@@ -96,34 +104,13 @@ def violate(
         place = rollout.scene.index(body)
     if rollout.scene.bodies[place].static:
         raise ValueError(f"body: must be one that moves, got {body!r}")
-    scene, drawn = rollout.scene, None
-    position, presence = rollout.trajectory.position.clone(), rollout.trajectory.presence.clone()
     player = get_engine(engine or rollout.engine)
-    if chosen.edit is not None:
-        position, presence = chosen.edit(position, presence, rollout, place, strength)
-    motion = _moved(rollout.trajectory, position, presence)
-    if kind == "frozen":
-        still = [min(t, onset_of(rollout, place) - 1) for t in range(motion.num_frames)]
-        motion = motion.map(lambda x: x[still])
-    elif kind == "time_reversal":
-        need(_dissipates(rollout), "time runs as lawfully backwards where nothing is lost in contacts")
-        motion = dataclasses.replace(
-            motion.map(lambda x: x.flip(0)),
-            linear_velocity=-motion.linear_velocity.flip(0),
-            angular_velocity=-motion.angular_velocity.flip(0),
-        )
-    elif kind == "deformation":
-        drawn = stretched(rollout, motion, place, strength, onset_of(rollout, place), player)
-    elif kind == "colour_swap":
-        other = next((k for k in movers(rollout) if k != place), None)
-        need(other is not None, "a colour swap needs two bodies that move")
-        assert other is not None
-        drawn = recoloured(rollout, motion, place, other, onset_of(rollout, place), player)
-    frames = player.render(scene, motion) if drawn is None else drawn
+    motion, drawn = chosen.broken(rollout, place, strength, player)
+    frames = player.render(rollout.scene, motion) if drawn is None else drawn
     told = {
         "kind": kind,
         "strength": strength,
-        "body": scene.bodies[place].name,
+        "body": rollout.scene.bodies[place].name,
         "frame": _first_change(rollout, frames.video, motion),
     }
     return dataclasses.replace(
@@ -146,11 +133,50 @@ def _first_change(rollout: Rollout, video: UInt8, motion: Trajectory) -> int:
     return int(np.argmax(differs)) if differs.any() else len(video)
 
 
-def _moved(base: Trajectory, position: Tensor, presence: Tensor) -> Trajectory:
-    if torch.equal(position, base.position):
-        return dataclasses.replace(base, presence=presence)
-    velocity = Trajectory.from_positions(position, base.dt).linear_velocity
-    return dataclasses.replace(base, position=position, presence=presence, linear_velocity=velocity)
+def _edited(
+    edit: Callable[[Tensor, Tensor, Rollout, int, float], Edited],
+) -> Callable[[Rollout, int, float, Simulator], Broken]:
+    """The kind that edits places and presence, of which it is given copies; velocities follow."""
+
+    def broken(rollout: Rollout, k: int, strength: float, player: Simulator) -> Broken:
+        base = rollout.trajectory
+        position, presence = edit(base.position.clone(), base.presence.clone(), rollout, k, strength)
+        if torch.equal(position, base.position):
+            return dataclasses.replace(base, presence=presence), None
+        velocity = Trajectory.from_positions(position, base.dt).linear_velocity
+        return dataclasses.replace(base, position=position, presence=presence, linear_velocity=velocity), None
+
+    return broken
+
+
+def _frozen(rollout: Rollout, k: int, strength: float, player: Simulator) -> Broken:
+    """Nothing moves from the onset on."""
+    last = onset_of(rollout, k) - 1
+    still = [min(t, last) for t in range(rollout.trajectory.num_frames)]
+    return rollout.trajectory.map(lambda x: x[still]), None
+
+
+def _reversed(rollout: Rollout, k: int, strength: float, player: Simulator) -> Broken:
+    """All is played backwards."""
+    need(_dissipates(rollout), "time runs as lawfully backwards where nothing is lost in contacts")
+    back = rollout.trajectory.map(lambda x: x.flip(0))
+    linear, angular = -back.linear_velocity, -back.angular_velocity
+    return dataclasses.replace(back, linear_velocity=linear, angular_velocity=angular), None
+
+
+def _deformed(rollout: Rollout, k: int, strength: float, player: Simulator) -> Broken:
+    """The body's picture is stretched from the onset on."""
+    motion = rollout.trajectory
+    return motion, stretched(rollout, motion, k, strength, onset_of(rollout, k), player)
+
+
+def _colours_swapped(rollout: Rollout, k: int, strength: float, player: Simulator) -> Broken:
+    """Two bodies exchange colours at the onset, and so places to a reader that goes by colour."""
+    other = next((i for i in movers(rollout) if i != k), None)
+    need(other is not None, "a colour swap needs two bodies that move")
+    assert other is not None
+    motion = rollout.trajectory
+    return motion, recoloured(rollout, motion, k, other, onset_of(rollout, k), player)
 
 
 def _teleport(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
@@ -167,12 +193,14 @@ def _sideways(rollout: Rollout, place: Tensor) -> Tensor:
 
 
 def _vanish(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
+    """The body is gone for some frames from the onset on."""
     onset, count = onset_of(rollout, k), round(strength)
     presence[onset : onset + count, k] = 0
     return position, presence
 
 
 def _appear(position: Tensor, presence: Tensor, rollout: Rollout, k: int, strength: float) -> Edited:
+    """The body is not there before the onset."""
     presence[: onset_of(rollout, k), k] = 0
     return position, presence
 
@@ -326,21 +354,17 @@ def _dissipates(rollout: Rollout) -> bool:
 
 
 KINDS: dict[str, Kind] = {
-    "interpenetration": Kind(
-        "penetration", 0.2, "depth of the overlap over the smaller radius, for 5 frames", _overlap
-    ),
-    "pass_through": Kind("pass_through", 1.0, "1: straight through the centre; no other strength", _through),
-    "deformation": Kind("rigidity", 0.15, "share by which the horizontal axis is longer"),
-    "vanishing": Kind("permanence", 3.0, "frames for which the body is gone", _vanish),
-    "appearing": Kind("permanence", 1.0, "1: the body is not there before the onset; no other strength", _appear),
-    "teleport": Kind("teleport", 1.0, "sideways leap over the body's radius", _teleport),
-    "colour_swap": Kind(
-        "teleport", 1.0, "1: two bodies exchange colours, and so places to a reader that goes by colour"
-    ),
-    "wrong_gravity": Kind("gravity", 1.5, "factor on gravity in the longest free flight", _gravity),
-    "energy_gain": Kind("energy", 0.2, "share of kinetic energy that is added at the onset", _energy),
-    "kick": Kind("uncaused_response", 5.0, "change of velocity in mid air, radii a second", _kick),
-    "trembling": Kind("jitter", 0.1, "amplitude over the radius of a tremor of a body at rest", _tremble),
-    "frozen": Kind("stillness", 1.0, "1: nothing moves after the onset; no other strength"),
-    "time_reversal": Kind("energy", 1.0, "1: played backwards; no other strength"),
+    "interpenetration": Kind("penetration", 0.2, _edited(_overlap)),
+    "pass_through": Kind("pass_through", 1.0, _edited(_through), graded=False),
+    "deformation": Kind("rigidity", 0.15, _deformed),
+    "vanishing": Kind("permanence", 3.0, _edited(_vanish)),
+    "appearing": Kind("permanence", 1.0, _edited(_appear), graded=False),
+    "teleport": Kind("teleport", 1.0, _edited(_teleport)),
+    "colour_swap": Kind("teleport", 1.0, _colours_swapped, graded=False),
+    "wrong_gravity": Kind("gravity", 1.5, _edited(_gravity)),
+    "energy_gain": Kind("energy", 0.2, _edited(_energy)),
+    "kick": Kind("uncaused_response", 5.0, _edited(_kick)),
+    "trembling": Kind("jitter", 0.1, _edited(_tremble)),
+    "frozen": Kind("stillness", 1.0, _frozen, graded=False),
+    "time_reversal": Kind("energy", 1.0, _reversed, graded=False),
 }

@@ -15,7 +15,7 @@ from worldsim.benchmarks import Violations, score
 from worldsim.benchmarks.footage import shrink
 from worldsim.benchmarks.report import Entry, write_report
 from worldsim.benchmarks.report.sheets import shown_frames
-from worldsim.benchmarks.suite.video_folder import VIDEO_SUFFIXES, find_videos
+from worldsim.benchmarks.video_files import base_of, masks_beside, videos_in
 from worldsim.benchmarks.video_input import open_video
 from worldsim.cli.bench import Config
 from worldsim.cli.progress import progress_bar
@@ -27,11 +27,7 @@ def run(config: Config) -> None:
     """Score, write report.html and scores.json, print a table."""
     assert config.videos is not None
     folder, out = Path(config.videos), Path(config.out)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: must be a folder of videos, there is no such folder")
-    found = find_videos(folder)
-    if not found:
-        raise ValueError(f"videos: must be a folder that holds videos ({', '.join(VIDEO_SUFFIXES)}), {folder} has none")
+    found = videos_in(folder)
     entries = []
     with progress_bar("scoring") as move:
         for done, path in enumerate(found):
@@ -48,18 +44,17 @@ def run(config: Config) -> None:
         own = entry.violations
         judged = {law: f.score for law, f in own.figures.items() if math.isfinite(f.score)}
         worst = min(judged, key=lambda law: judged[law], default="-")
-        table.add_row(entry.name, f"{own.headline:.3f}", own.regime, own.reader, f"{own.tracked:.0%}", worst)
+        table.add_row(entry.name, own.headline_text(), own.regime, own.reader, f"{own.tracked:.0%}", worst)
     console.print(table, markup=False)
     console.print(f"{out / 'report.html'}  figures, floors and timelines", markup=False, highlight=False)
 
 
 def _scored(path: Path, folder: Path, config: Config) -> Entry:
-    base = path.with_suffix("") if path.is_file() else path
+    base = base_of(path)
     own = base.with_name(base.name + ".json")
     scene_file = own if own.exists() else None if config.scene is None else Path(config.scene)
     scene = None if scene_file is None else load_scene(scene_file)
-    beside = (base.with_name(base.name + ".npz"), base.with_name(base.name + "_masks"))
-    masks = next((candidate for candidate in beside if candidate.exists()), None)
+    masks = masks_beside(path)
     planar = True if config.planar and scene is None else None
     try:
         found = score(path, masks=masks, scene=scene, planar=planar, fps=config.fps)

@@ -90,7 +90,7 @@ def run(config: Config) -> None:
     table = Table("scene", "video", "headline", box=None, header_style="bold")
     for row in rows:
         for column in row.columns:
-            table.add_row(row.title, column.title, f"{column.violations.headline:.3f}")
+            table.add_row(row.title, column.title, column.violations.headline_text())
     console.print(table, markup=False)
     for row in rows:
         if row.told:

@@ -15,8 +15,8 @@ from worldsim.benchmarks.ground_truth import backdrop_of, ground_truth
 from worldsim.benchmarks.masks_input import load_masks
 from worldsim.benchmarks.rays import fit_camera
 from worldsim.benchmarks.segment import ColourTracker, tracker_for
-from worldsim.benchmarks.suite.video_folder import VIDEO_SUFFIXES, find_videos
 from worldsim.benchmarks.track import Floats, UInt8
+from worldsim.benchmarks.video_files import base_of, masks_beside, videos_in
 from worldsim.benchmarks.video_input import load_video
 from worldsim.benchmarks.world import world_of
 from worldsim.engines import Rollout, get_engine
@@ -93,16 +93,6 @@ class VideoCase:
         return ground_truth(self.known_scene, height, width, len(self.frames), self.fps)
 
 
-def videos_in(folder: Path) -> list[Path]:
-    """Videos and folders of frames in a folder, at least one."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: must be a folder of videos, there is no such folder")
-    found = find_videos(folder)
-    if not found:
-        raise ValueError(f"videos: must be a folder that holds videos ({', '.join(VIDEO_SUFFIXES)}), {folder} has none")
-    return found
-
-
 def read_cases(videos: Videos, reference: str | Path | None = None, fps: float | None = None) -> Iterator[VideoCase]:
     """Clips one after another, in memory of one.
 
@@ -120,19 +110,18 @@ def read_cases(videos: Videos, reference: str | Path | None = None, fps: float |
     if not known.is_dir():
         raise FileNotFoundError(f"{known}: must be a folder of references, there is no such folder")
     for path in videos_in(folder):
-        base = path.with_suffix("") if path.is_file() else path
         try:
-            yield _read_case(path, base, known / f"{base.name}.json", fps)
+            yield _read_case(path, known / f"{base_of(path).name}.json", fps)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
 
-def _read_case(path: Path, base: Path, scene_file: Path, fps: float | None) -> VideoCase:
+def _read_case(path: Path, scene_file: Path, fps: float | None) -> VideoCase:
+    base = base_of(path)
     scene = load_scene(scene_file) if scene_file.exists() else None
     given = load_video(path, fps)
     rate = fps if fps is not None else given.fps if scene is None else scene.fps
-    beside = (base.with_name(base.name + ".npz"), base.with_name(base.name + "_masks"))
-    file = next((candidate for candidate in beside if candidate.exists()), None)
+    file = masks_beside(path)
     num_ids = None if scene is None else len(scene.bodies)
     masks = None if file is None else load_masks(file, given.frames.shape[:3], num_ids)
     tracks = visible = None

@@ -30,6 +30,7 @@ from torch import Tensor
 from worldsim.benchmarks.protocols.outcome import Measured, ProtocolResult, Row
 from worldsim.benchmarks.twin_frames import NotApplicable
 from worldsim.benchmarks.twins import KINDS, violate
+from worldsim.benchmarks.wilson import wilson
 from worldsim.data.clip import Clip, collate
 from worldsim.engines import Rollout, get_engine
 from worldsim.scene import make_scene
@@ -216,15 +217,6 @@ def preference_rows(
 
 def _error(valid: float, invalid: float) -> float:
     return 0.5 if valid == invalid else float(valid > invalid)
-
-
-def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share of `count` (1927), 95 % at z = 1.96."""
-    if count == 0:
-        return 0.0, 1.0
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return middle - half, middle + half
 
 
 def run_likephys(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from worldsim.benchmarks.result import plain
 from worldsim.scene.files import write_bytes
 
 Row = dict[str, Any]
@@ -54,10 +55,10 @@ class ProtocolResult:
     def summary(self) -> dict[str, Any]:
         """Plain JSON values; None for what is not known."""
         figures = {
-            name: {"value": _plain(f.value), "unit": f.unit, "clips": f.count, "standard_error": _plain(f.error)}
+            name: {"value": plain(f.value), "unit": f.unit, "clips": f.count, "standard_error": plain(f.error)}
             for name, f in self.figures.items()
         }
-        rows = [{key: _plain(value) for key, value in row.items()} for row in self.rows]
+        rows = [{key: plain(value) for key, value in row.items()} for row in self.rows]
         return {"protocol": self.protocol, "figures": figures, "clips": rows, "notes": list(self.notes)}
 
     def markdown(self) -> str:
@@ -74,7 +75,7 @@ class ProtocolResult:
         out = io.StringIO()
         writer = csv.DictWriter(out, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({key: _plain(value) for key, value in row.items()} for row in self.rows)
+        writer.writerows({key: plain(value) for key, value in row.items()} for row in self.rows)
         return out.getvalue()
 
     def write(self, folder: Path) -> Path:
@@ -110,9 +111,3 @@ def means(rows: Sequence[Row], names: dict[str, str], keep: Callable[[Row], bool
     """
     chosen = [row for row in rows if keep is None or keep(row)]
     return {name: mean_of((row[name] for row in chosen if name in row), unit) for name, unit in names.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from worldsim.benchmarks.ground_truth import ground_truth
-from worldsim.benchmarks.protocols.cases import Videos, read_cases, videos_in
+from worldsim.benchmarks.protocols.cases import Videos, read_cases
 from worldsim.benchmarks.protocols.motion_masks import shrink_picture
 from worldsim.benchmarks.protocols.outcome import ProtocolResult, Row
 from worldsim.benchmarks.protocols.physics_iq import SHRINK, Reel, comparison_size, reel, result_of, row_of
 from worldsim.benchmarks.protocols.second_take import second_take
 from worldsim.benchmarks.track import UInt8
+from worldsim.benchmarks.video_files import videos_in
 from worldsim.data.video import stream_video
 
 SECONDS = 5.0

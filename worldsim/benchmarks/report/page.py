@@ -15,7 +15,7 @@ from worldsim.benchmarks._headline import GROUPS
 from worldsim.benchmarks.report.distribution import Sample, panels
 from worldsim.benchmarks.report.sheets import COLOURS, frame_sheets, mask_sheets, shown_frames, shown_size
 from worldsim.benchmarks.report.timeline import is_broken, marks, severity, told, worst_frames
-from worldsim.benchmarks.result import Figure, Violations
+from worldsim.benchmarks.result import Figure, Violations, over_floor
 from worldsim.scene import Body
 from worldsim.scene.files import PathLike, atomic_path
 
@@ -140,26 +140,27 @@ def board_of(entries: Sequence[Entry]) -> Board:
     for entry in entries:
         found = entry.violations
         cells = [_scored(f.score) if f.applies else "–" for f in found.figures.values()]
-        rows.append((entry.name, _scored(found.headline), f"{found.tracked:.0%}", *cells))
+        rows.append((entry.name, _headline(found), f"{found.tracked:.0%}", *cells))
     return Board(("video", "headline", "tracked", *(law.replace("_", " ") for law in laws)), tuple(rows))
 
 
 def samples_of(entries: Sequence[Entry]) -> list[Sample]:
     """A dot for each law that applies, of each video."""
     return [
-        Sample(law, "", entry.name, figure.value - _floor(figure), figure.unit, is_broken(figure))
+        Sample(law, "", entry.name, over_floor(figure.value, figure.floor), figure.unit, is_broken(figure))
         for entry in entries
         for law, figure in entry.violations.figures.items()
         if figure.applies
     ]
 
 
-def _floor(figure: Figure) -> float:
-    return figure.floor if math.isfinite(figure.floor) else 0.0
-
-
 def _scored(value: float) -> tuple[str, float]:
     return (f"{value:.2f}", value) if math.isfinite(value) else ("–", 1.0)
+
+
+def _headline(found: Violations) -> str | tuple[str, float]:
+    told = found.headline_text(2)
+    return (told, found.headline) if math.isfinite(found.headline) else told
 
 
 def _cell(cell: str | tuple[str, float]) -> dict[str, Any]:
@@ -196,8 +197,7 @@ def _card(entry: Entry) -> dict[str, Any]:
     seen = np.unique(ids)
     return {
         "name": entry.name,
-        "headline": f"{found.headline:.2f}" if math.isfinite(found.headline) else "–",
-        "bad": _cell(_scored(found.headline))["bad"],
+        "headline": _cell(_headline(found)),
         "regime": found.regime,
         "reader": found.reader,
         "tracked": f"{found.tracked:.0%}",

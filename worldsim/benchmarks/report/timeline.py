@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.benchmarks._headline import scales
-from worldsim.benchmarks._self_test import thresholds
-from worldsim.benchmarks.result import Figure, Violations
+from worldsim.benchmarks._scales import scales, thresholds
+from worldsim.benchmarks.result import Figure, Violations, over_floor
 from worldsim.benchmarks.track import outline
 
 Floats = NDArray[np.float64]
@@ -40,24 +39,15 @@ class Mark:
 
 def is_broken(figure: Figure) -> bool:
     """Whether the clip breaks a law by more than the frozen threshold over the floor, or hides from it."""
-    if not figure.applies or not math.isfinite(figure.score):
-        return False
-    if figure.measurable == 0:
-        return True
-    return _excess(figure, figure.value) > thresholds()[figure.law]
-
-
-def _excess(figure: Figure, value: float) -> float:
-    """Over the floor, in references."""
-    return (value - (figure.floor if math.isfinite(figure.floor) else 0.0)) / figure.reference
+    return figure.applies and math.isfinite(figure.score) and figure.excess > thresholds()[figure.law]
 
 
 def severity(figure: Figure) -> Floats:
     """(T,) from 0, lawful, to 1, wholly broken: one less the law's score of that frame; NaN where not measurable."""
     if figure.law in COUNTED:
         return np.where(np.isfinite(figure.per_frame), (figure.per_frame > 0.5).astype(float), np.nan)
-    floor = figure.floor if math.isfinite(figure.floor) else 0.0
-    return 1 - np.exp(-np.maximum(0, figure.per_frame - floor) / figure.reference / scales()[figure.law])
+    excess = over_floor(figure.per_frame, figure.floor) / figure.reference
+    return 1 - np.exp(-np.maximum(0, excess) / scales()[figure.law])
 
 
 def is_flagged(figure: Figure) -> NDArray[np.bool_]:
@@ -66,8 +56,8 @@ def is_flagged(figure: Figure) -> NDArray[np.bool_]:
         return np.zeros(figure.entries.shape, bool)
     if figure.law in COUNTED:
         return np.asarray(np.nan_to_num(figure.entries) > 0.5, bool)
-    floor = figure.floor if math.isfinite(figure.floor) else 0.0
-    return np.asarray((np.nan_to_num(figure.entries) - floor) / figure.reference > thresholds()[figure.law], bool)
+    excess = over_floor(np.nan_to_num(figure.entries), figure.floor) / figure.reference
+    return np.asarray(excess > thresholds()[figure.law], bool)
 
 
 def worst_frames(found: Violations) -> list[tuple[int, str]]:

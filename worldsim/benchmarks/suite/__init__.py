@@ -1,13 +1,6 @@
 """Suites: frozen scenes that any model is asked to continue, and the leaderboard of the answers."""
 
-from worldsim.benchmarks.suite.generators import (
-    CallableGenerator,
-    Generator,
-    Question,
-    Reference,
-    Unanswered,
-    load_generator,
-)
+from worldsim.benchmarks.suite.generator import CallableGenerator, Generator, Question, Reference, Unanswered
 from worldsim.benchmarks.suite.leaderboard import (
     Interval,
     LawRow,
@@ -17,6 +10,7 @@ from worldsim.benchmarks.suite.leaderboard import (
     sorted_rows,
     write_leaderboard,
 )
+from worldsim.benchmarks.suite.load import load_generator
 from worldsim.benchmarks.suite.manifest import Case, Manifest, draw_case, list_suites, load_manifest, scene_hash
 from worldsim.benchmarks.suite.report import suite_report
 from worldsim.benchmarks.suite.run import Clip, SuiteConfig, finished_models, run_suite, settings_of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from worldsim.benchmarks.suite.generators import Generator, Question, Reference, UInt8, Unanswered
+from worldsim.benchmarks.suite.generator import Generator, Question, Reference, UInt8, Unanswered
 from worldsim.engines import get_engine
 from worldsim.scene import Setup
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.benchmarks.suite.generators import UInt8, Unanswered
+from worldsim.benchmarks.suite.generator import UInt8, Unanswered
 from worldsim.scene import Setup
 from worldsim.scene.checks import require
 

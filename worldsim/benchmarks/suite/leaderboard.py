@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.benchmarks.laws import LAWS
+from worldsim.benchmarks.result import plain
 from worldsim.benchmarks.suite.run import Clip
 from worldsim.scene.files import write_bytes
 
@@ -183,7 +184,7 @@ def _finite(value: Any) -> Any:
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return plain(value)
 
 
 def _csv(rows: Sequence[LeaderboardRow]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worldsim.benchmarks.suite.generators import UInt8, check_arguments
+from worldsim.benchmarks.suite.generator import UInt8, check_arguments
 from worldsim.scene import Setup
 
 

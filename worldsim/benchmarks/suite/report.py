@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from worldsim.benchmarks._self_test import thresholds
+from worldsim.benchmarks._scales import thresholds
 from worldsim.benchmarks.laws import LAWS
 from worldsim.benchmarks.report import Board, Entry, Sample, write_report
+from worldsim.benchmarks.result import over_floor
 from worldsim.benchmarks.suite.leaderboard import describe_settings, row_of, shares, sorted_rows
 from worldsim.benchmarks.suite.run import Clip, SuiteConfig, replayed, settings_of
 
@@ -90,5 +91,5 @@ def _samples(model: str, clip: Clip) -> list[Sample]:
 def _sample(law: str, group: str, name: str, figure: dict[str, Any]) -> Sample:
     if figure["value"] is None:
         return Sample(law, group, name, float("nan"), figure["unit"], broken=True)
-    excess = figure["value"] - (figure["floor"] or 0.0)
+    excess = over_floor(figure["value"], float("nan") if figure["floor"] is None else figure["floor"])
     return Sample(law, group, name, excess, figure["unit"], excess / figure["reference"] > thresholds()[law])

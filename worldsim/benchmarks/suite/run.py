@@ -16,7 +16,7 @@ import numpy as np
 
 from worldsim.benchmarks._score import score
 from worldsim.benchmarks.result import Violations
-from worldsim.benchmarks.suite.generators import Generator, Question, Reference, UInt8, Unanswered, checked, setup_text
+from worldsim.benchmarks.suite.generator import Generator, Question, Reference, UInt8, Unanswered, checked, setup_text
 from worldsim.benchmarks.suite.manifest import Case, draw_case, load_manifest
 from worldsim.data.video import read_video, write_video
 from worldsim.engines import Rollout, get_engine
@@ -88,8 +88,8 @@ class Clip:
 
     @property
     def headline(self) -> float:
-        """Of the clip; 0 where there is no answer, so that leaving out what is hard does not pay."""
-        return float(self.scores["headline"]) if self.answered else 0.0
+        """Of the clip; 0 where there is no answer, or nothing in it to judge: leaving out what is hard does not pay."""
+        return float(self.scores["headline"] or 0.0) if self.answered else 0.0
 
 
 def run_suite(
@@ -202,17 +202,12 @@ def _asked(config: SuiteConfig, model: Generator | Reference, case: Case, folder
     video = np.concatenate([context, checked(new, config.num_frames, context, model.name)])
     write_video(folder / f"{case.name}.mp4", video, truth.scene.fps, codec="exact")
     found = score(video, scene=truth, context=config.context)
-    return Clip(*told, answered=True, seconds=seconds, scores=_finite(found.summary()))
+    return Clip(*told, answered=True, seconds=seconds, scores=found.summary())
 
 
 def _seed(config: SuiteConfig, case: Case) -> int:
     digest = hashlib.sha256(f"{config.seed}|{case.name}".encode()).digest()
     return int.from_bytes(digest[:4], "little") >> 1
-
-
-def _finite(summary: dict[str, Any]) -> dict[str, Any]:
-    """A headline that no law could be asked for counts as 0: such scenes do not belong into a suite."""
-    return summary if np.isfinite(summary["headline"]) else {**summary, "headline": 0.0}
 
 
 def finished_models(config: SuiteConfig, out: Path) -> Iterator[tuple[str, Path, list[Clip]]]:

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldsim.benchmarks.suite.generators import Question, UInt8, Unanswered
+from worldsim.benchmarks.suite.generator import Question, UInt8, Unanswered
+from worldsim.benchmarks.video_files import find_videos
 from worldsim.benchmarks.video_input import load_video
-from worldsim.data.video import IMAGE_SUFFIXES
-
-VIDEO_SUFFIXES = (".mp4", ".gif", ".webm", ".mov", ".avi", ".mkv")
-
-
-def find_videos(folder: Path) -> list[Path]:
-    """Videos and folders of frames in a folder, in order of their names; mask folders are none."""
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.endswith("_masks"):
-            if any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
-                found.append(path)
-        elif path.suffix.lower() in VIDEO_SUFFIXES:
-            found.append(path)
-    return found
 
 
 class VideoFolder:

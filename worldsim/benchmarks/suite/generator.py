@@ -1,4 +1,4 @@
-"""Who can answer a suite: the protocol, and what a user's word for a model stands for.
+"""Who can answer a suite: the protocol, what is told and asked, and how answers are checked.
 
 A Generator is told what a model may be told: context frames and the Setup, never a start state. A Reference is no model
 but a row to compare with, and is shown the whole scene.
@@ -6,11 +6,9 @@ but a row to compare with, and is shown the whole scene.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -109,74 +107,6 @@ class CallableGenerator:
         given = dict(zip(TOLD, values, strict=True))
         found = self._function(**{word: given[word] for word in self._told}, **self._arguments)
         return np.asarray(found)
-
-
-def load_generator(model: Any, arguments: Mapping[str, Any] | None = None) -> Generator | Reference:
-    """The generator that a word stands for.
-
-    Args:
-        model: One of "truth", "pybullet", "static" and "prior"; "package.module:function" (or a class that makes a
-            Generator); "diffusers:FOLDER_OR_NAME"; a folder with a pipeline, with videos named by scene, or with a
-            checkpoint; the name of a shipped checkpoint. Or a Generator, a WorldModel or a function itself.
-        arguments: Further arguments of the model, such as steps.
-
-    Raises:
-        ValueError: Where nothing of that name is found, or arguments are unknown.
-    """
-    from worldsim.benchmarks.suite import baselines, checkpoints, pipelines, video_folder
-
-    given = dict(arguments or {})
-    if not isinstance(model, str | Path):
-        return _of_object(model, given)
-    word = str(model)
-    if word in baselines.BASELINES:
-        return _made(baselines.BASELINES[word], given, word)
-    if word.startswith("diffusers:"):
-        return pipelines.load_pipeline(word.removeprefix("diffusers:"), given)
-    path = Path(word)
-    if path.is_dir():
-        if (path / "model_index.json").exists():
-            return pipelines.load_pipeline(word, given)
-        if video_folder.find_videos(path):
-            return _made(video_folder.VideoFolder, {"folder": path, **given}, word)
-    elif ":" in word:
-        return _imported(word, given)
-    return _made(checkpoints.CheckpointGenerator, {"model": word, "name": path.name, **given}, word)
-
-
-def _of_object(model: Any, given: dict[str, Any]) -> Generator | Reference:
-    from worldsim.benchmarks.suite import checkpoints
-
-    if checkpoints.is_world_model(model):
-        return _made(checkpoints.CheckpointGenerator, {"model": model, "name": "WorldModel", **given}, "a WorldModel")
-    if isinstance(model, Generator | Reference):
-        if given:
-            raise ValueError(f"model_args: must be empty for a generator that is made already, got {given}")
-        return model
-    if callable(model):
-        return CallableGenerator(getattr(model, "__qualname__", type(model).__name__), model, given)
-    raise ValueError(f"model: must be a word, a generator or a function, got {type(model).__name__}")
-
-
-def _imported(word: str, given: dict[str, Any]) -> Generator | Reference:
-    module, _, name = word.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"model: must be package.module:function, {word} cannot be imported: {error}") from error
-    if inspect.isclass(found):
-        return _of_object(_made(found, given, word), {})
-    if isinstance(found, Generator | Reference):
-        return _of_object(found, given)
-    return CallableGenerator(word, found, given)
-
-
-def _made(kind: Any, given: Mapping[str, Any], word: str) -> Generator | Reference:
-    check_arguments(kind, given, word)
-    made: Generator | Reference = kind(**given)
-    return made
 
 
 def check_arguments(kind: Any, given: Mapping[str, Any], word: str) -> None:
