@@ -194,7 +194,7 @@ def test_data_that_does_not_fit_is_refused(capsys, rollouts, tmp_path, toy_video
         assert code == 2, said
         assert said in err
     code, _, err = run(capsys, "+experiment=smok", data)
-    assert "experiment: must be one of latent, phyworld, smoke, violations, got 'smok'" in err
+    assert "experiment: must be one of latent, phyworld, smoke, text, violations, got 'smok'" in err
     code, _, err = run(capsys, "start=nothing", data)
     assert "model: must be a folder made by save_pretrained" in err
     code, _, err = run(capsys, data, "model.dit.wdth=3")

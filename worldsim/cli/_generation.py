@@ -8,7 +8,7 @@ from typing import Any
 from worldsim.data.clip_set import average_down
 from worldsim.data.generate import with_pixels
 from worldsim.engines import Rollout
-from worldsim.models import ModelCard, WorldModel, shipped
+from worldsim.models import ModelCard, WorldModel, WorldModelConfig, shipped
 from worldsim.models.pretrained import read_config
 from worldsim.models.prior_alone import prior_alone
 from worldsim.scene import Scene, Setup, make_scene
@@ -41,14 +41,48 @@ def trained_on(family: str, plain: bool = False) -> str | None:
     return None
 
 
-def suits(setup: Setup) -> str | None:
-    """Name of the shipped paired checkpoint of a setup's picture size and rate; None where there is none."""
+def suits(setup: Setup) -> tuple[str | None, str]:
+    """Name of the shipped paired checkpoint whose training scenes a setup is like; else None, and what does not fit."""
+    told = []
     for name, folder in shipped().items():
-        config, card = read_config(folder)
-        same = card.size == (setup.camera.height, setup.camera.width) and abs(config.fps - setup.fps) < 1e-6
-        if same and not name.endswith(PLAIN):
-            return name
-    return None
+        if name.endswith(PLAIN):
+            continue
+        misfits = _misfits(setup, *read_config(folder))
+        if not misfits:
+            return name, ""
+        told.append(f"{name}: {', '.join(misfits)}")
+    return None, "; ".join(told) or "none is shipped"
+
+
+def _misfits(setup: Setup, config: WorldModelConfig, card: ModelCard) -> list[str]:
+    """In what a setup differs from that of the card's scenes which is nearest to it."""
+    found = _traits(setup)
+    options = []
+    for family in card.scenes:
+        wanted = _traits(draw_scene(family, 0, "id", {}, card).setup()) | {"fps": f"{config.fps:g}"}
+        differs = [name for name in wanted if wanted[name] != found[name]]
+        options.append([f"{name} must be {wanted[name]}, got {found[name]}" for name in differs])
+    return min(options, key=len, default=["its card names no scenes"])
+
+
+def _traits(setup: Setup) -> dict[str, str]:
+    """By name, what a model and its readout take for granted of all its scenes."""
+    kinds = {static: sorted({b.shape.kind for b in setup.bodies if b.static == static}) for static in (False, True)}
+    return {
+        "picture": f"{setup.camera.height} x {setup.camera.width}",
+        "fps": f"{setup.fps:g}",
+        "planar": str(setup.planar).lower(),
+        "camera.kind": setup.camera.kind,
+        "shading": setup.shading,
+        "shapes that move": " and ".join(kinds[False]) or "none",
+        "shapes that stand": " and ".join(kinds[True]) or "none",
+        "joints": "some" if setup.joints else "none",
+    }
+
+
+def prior_reads(setup: Setup) -> bool:
+    """Whether the prior alone, which reads states by colour, can read pictures of that kind."""
+    return setup.planar and setup.camera.kind == "orthographic"
 
 
 def choose(name: str | None, fps: float, why: str) -> Chosen:

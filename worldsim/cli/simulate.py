@@ -32,6 +32,7 @@ class Config(GenerateConfig):
 EXAMPLES = (
     "worldsim simulate scene=hoop num_rollouts=1000 out=data/hoop workers=2",
     "worldsim simulate scene=bouncing_balls split=ood role=test pixels=128 out=data/balls-ood",
+    "worldsim simulate scene=collision pixels=32 num_rollouts=1000 rgb=exact out=data/collision",
     "worldsim simulate scene=tower scene_args.num_blocks=5 out=data/towers",
 )
 POSITIONAL: tuple[str, ...] = ()

@@ -68,9 +68,11 @@ class Config(TrainConfig):
 
 EXAMPLES = (
     "worldsim train +experiment=smoke data=data/collision out=outputs/smoke",
-    "worldsim train +experiment=phyworld data=[data/uniform,data/parabola,data/collision] max_minutes=60",
+    "worldsim train +experiment=phyworld data=[data/uniform,data/parabola,data/collision] steps=1500 max_minutes=60",
     "worldsim train +experiment=phyworld data=[data/uniform,data/parabola,data/collision] plain=true out=outputs/plain",
-    "worldsim train +experiment=violations data=data/balls model.consistency=0 resume=true",
+    "worldsim train +experiment=violations data=data/balls model.consistency=0 out=outputs/no-consistency",
+    "worldsim train +experiment=violations data=data/balls out=outputs/balls resume=true",
+    "worldsim train +experiment=text data=[data/collision,data/uniform] out=outputs/opening export=outputs/text",
     "worldsim train +experiment=latent data=data/balls tokenizer=outputs/tokenizer",
     "worldsim train start=phyworld-small videos=clips learning_rate=1e-4 steps=200 export=outputs/mine",
 )

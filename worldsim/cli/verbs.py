@@ -45,7 +45,9 @@ VERBS: dict[str, Verb] = {
     "simulate": Verb("worldsim.cli.simulate", "play scenes of a family and store the rollouts"),
     "inspect": Verb("worldsim.cli.inspect", "count, check and draw what a folder of rollouts holds"),
     "train": Verb("worldsim.cli.train", "train a model, paired with the prior or plain, on rollouts or on videos"),
-    "generate": Verb("worldsim.cli.generate", "go on with a scene or a clip, as a video with its facts beside it"),
+    "generate": Verb(
+        "worldsim.cli.generate", "go on with a scene or a clip, or open a video from text; facts go beside it"
+    ),
     "bench": Verb("worldsim.cli.bench", "score videos for physical violations, or test the benchmark itself"),
     "replay": Verb("worldsim.cli.replay", "play a stored rollout or scene again, compare it, draw it better"),
     "demo": Verb(
