@@ -20,6 +20,7 @@ from worldsim.data.clip import Clip
 from worldsim.diffusion import add_noise, expand_time, sample_times
 from worldsim.models.conditioning import Conditioning, setup_tokens
 from worldsim.models.config import WorldModelConfig
+from worldsim.models.denoiser import check_fits
 from worldsim.models.dit import VideoDiT
 from worldsim.models.generation import Generation, Sampling, join, stream
 from worldsim.models.inputs import Given, check_clip, take_in, take_texts
@@ -43,11 +44,12 @@ if TYPE_CHECKING:
 class WorldModel(nn.Module):
     """Tokenizer, denoiser, prior and readout.
 
-    The denoiser is a VideoDiT unless another one that meets its protocol is given. Of a config with an autoencoder, the
-    trained one is given as `tokenizer`, or comes with the weights of a checkpoint; it is frozen.
+    The denoiser is a VideoDiT unless another Denoiser is given; check_denoiser tells whether one fits. Of a config with
+    an autoencoder, the trained one is given as `tokenizer`, or comes with the weights of a checkpoint; it is frozen.
 
     Raises:
-        ValueError: Where a tokenizer is given that is not the config's.
+        ValueError: Where a tokenizer is given that is not the config's, or a denoiser that cannot take what the config
+            has it told.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class WorldModel(nn.Module):
         if tokenizer is not None and (tokenizer is not self.tokenizer or tokenizer.config != config.autoencoder):
             told = config.autoencoder if config.tokenizer == "autoencoder" else "left out, as its config says 'pixel'"
             raise ValueError(f"tokenizer: must be {told}, got {tokenizer.config}")
+        if denoiser is not None:
+            check_fits(denoiser, config)
         self.denoiser = denoiser if denoiser is not None else VideoDiT(config.dit)
         self.prior = PhysicsPrior(config=PriorConfig(max_step=config.max_step))
         self.readout: Readout = ColourReadout(1 / config.fps)
@@ -72,11 +76,6 @@ class WorldModel(nn.Module):
             self.text = GrammarEncoder(config.dit.text_width)
         self.state_head: StateHead | None = None
         if config.state > 0:
-            if not hasattr(self.denoiser, "run"):
-                raise ValueError(
-                    "world_model.state: must be 0 for a denoiser without run(), which gives features, "
-                    f"got {config.state}"
-                )
             self.state_head = StateHead(config.dit.width, config.packing.time * config.packing.tubelet)
 
     @classmethod
