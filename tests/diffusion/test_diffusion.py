@@ -12,6 +12,7 @@ from worldsim.diffusion import (
     energy_guidance,
     sample,
     sample_times,
+    shift_time,
     time_grid,
     to_data,
     to_noise,
@@ -116,7 +117,11 @@ def test_sampling_keeps_the_context_and_repeats_under_a_seed():
     [
         ({"num_frames": 5}, "num_frames: must be a multiple of the tubelet 2, got 5"),
         ({"num_frames": 2}, "num_frames: must exceed the 2 context frames"),
-        ({"steps": 0}, "steps: must be 1 or more"),
+        ({"steps": 0}, "steps: must be a whole number of 1 or more, got 0"),
+        ({"steps": 2.5}, r"steps: must be a whole number of 1 or more, got 2\.5"),
+        ({"shift": -1.0}, r"shift: must be above 0 and finite, got -1\.0"),
+        ({"context_time": 1.0}, r"context_time: must be from 0 to below 1, got 1\.0"),
+        ({"context_time": math.nan}, "context_time: must be from 0 to below 1, got nan"),
         ({"solver": "rk45"}, "solver: must be one of euler, heun, ab2"),
     ],
 )
@@ -143,6 +148,17 @@ def test_time_grid_falls_from_one_to_zero():
     assert grid[0] == 1
     assert grid[-1] == 0
     assert all(a > b for a, b in itertools.pairwise(grid))
+
+
+@pytest.mark.parametrize("shift", [0.0, -1.0, math.nan, math.inf])
+def test_shifts_that_lead_nowhere_are_refused(shift):
+    for use in (
+        lambda: time_grid(4, shift),
+        lambda: shift_time(torch.ones(1), shift),
+        lambda: sample_times(2, 4, 2, shift=shift),
+    ):
+        with pytest.raises(ValueError, match=rf"shift: must be above 0 and finite, got {shift!r}"):
+            use()
 
 
 def test_classifier_free_guidance_extrapolates():

@@ -6,7 +6,7 @@ from test_world_model import rollout
 
 from worldsim.data.clip import collate
 from worldsim.diffusion import to_data
-from worldsim.models import Conditioning, DiTConfig, WorldModel, WorldModelConfig
+from worldsim.models import Conditioning, DiTConfig, WorldModel, WorldModelConfig, check_denoiser
 from worldsim.models.adapters import DiffusersDenoiser
 
 diffusers = pytest.importorskip("diffusers", reason="pip install 'worldsim[test]'")
@@ -45,6 +45,7 @@ def test_it_learns_in_a_few_steps_and_generates(clip):
     assert torch.equal(out.video[:, :, :4], context)
     off = model.generate(context, clip.setups, 8, steps=2, hint=False)
     assert not torch.equal(out.video, off.video)
+    check_denoiser(model.denoiser, CONFIG)
 
 
 def test_each_frame_has_its_own_time_and_each_prediction_its_conversion(clip):
@@ -66,7 +67,13 @@ def test_what_does_not_fit_is_refused(clip):
         DiffusersDenoiser(wan(in_channels=3))
     with pytest.raises(ValueError, match="prediction: must be one of x, v, noise, got 'score'"):
         DiffusersDenoiser(wan(), prediction="score")
+    for field, name in (("text_width", "text"), ("action_width", "actions")):
+        config = WorldModelConfig(dit=DiTConfig(patch=(2, 8, 8), **{field: 32}))
+        with pytest.raises(ValueError, match=rf"dit\.{field}: must be 0, DiffusersDenoiser takes no {name}, got 32"):
+            WorldModel(config, DiffusersDenoiser(wan()))
     denoiser = DiffusersDenoiser(wan())
+    with pytest.raises(ValueError, match=r"condition\.text: must be None, a DiffusersDenoiser takes none"):
+        denoiser(clip.video, torch.zeros(4, 6), Conditioning(text=torch.zeros(4, 2, 32)))
     with pytest.raises(ValueError, match=r"t: must have shape \(B, T'\) = \(4, 6\), got \(4, 12\)"):
         denoiser(clip.video, torch.zeros(4, 12), Conditioning())
     with pytest.raises(ValueError, match="multiples of the patch, got 3 with 2"):

@@ -247,10 +247,16 @@ def test_a_context_comes_in_any_precision_and_a_batch_has_one_shading(clip):
         model.generate(context, mixed, 4)
 
 
-def test_a_failed_sample_leaves_the_model_as_it_was(clip):
+def test_a_failed_sample_leaves_the_model_as_it_was(clip, monkeypatch):
     model = WorldModel(CONFIG).train()
-    with pytest.raises(ValueError, match="solver"):
-        model.generate(clip.video[:, :, :4], clip.setups, 4, solver="rk4")
+
+    def broken(z, t, condition):
+        assert not model.training
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(model.denoiser, "forward", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        model.generate(clip.video[:, :, :4], clip.setups, 4)
     assert model.training
     with pytest.raises(ValueError, match="text_scale: must be 1 without a text, got 7"):
         model.generate(clip.video[:, :, :4], clip.setups, 4, text_scale=7.0)

@@ -94,6 +94,33 @@ def test_a_run_is_exported_with_its_averaged_weights(tmp_path):
         export(run, tmp_path / "x", {"colour": 3})
 
 
+class Small(nn.Module):
+    """Another denoiser than ours."""
+
+    def __init__(self, width=3):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width, 1, 1, 1))
+
+    def forward(self, z, t, condition):
+        return self.scale * z
+
+
+def test_a_run_of_another_denoiser_is_loaded_and_exported_with_it(tmp_path):
+    run = tmp_path / "run"
+    trainer = Trainer(Quick(MODEL, Small()), lambda step: 0.1, TrainConfig(str(run), steps=3, tensorboard=False))
+    begin_run(trainer, MODEL, FACTS, resume=False)
+    trainer.train()
+    average = trainer.average.weights["denoiser.scale"]
+    assert torch.equal(load_run(run, Small()).denoiser.scale, average)
+    out = export(run, tmp_path / "out", denoiser=Small())
+    again = WorldModel.from_pretrained(out, denoiser=Small())
+    torch.testing.assert_close(again.denoiser.scale.detach(), average, rtol=2**-11, atol=2**-24)
+    with pytest.raises(ValueError, match=r"denoiser\.scale: must be of shape \(4, 1, 1, 1\), as its config says, got"):
+        load_run(run, Small(4))
+    with pytest.raises(ValueError, match=r"must hold denoiser\."):
+        load_run(run)
+
+
 def test_minutes_of_a_run_are_those_of_all_its_pieces(tmp_path):
     run = tmp_path / "run"
     Trainer(Quick(MODEL), lambda step: 0.1, TrainConfig(str(run), steps=1, tensorboard=False)).train()

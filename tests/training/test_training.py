@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 from torch import nn
 
-from worldsim.data import read_video
+from worldsim.data import DataError, read_video
 from worldsim.training import (
     PowerAverage,
     TrainConfig,
@@ -212,6 +213,96 @@ def test_a_checkpoint_whose_meta_is_damaged_is_named(tmp_path, damaged):
     (checkpoints(tmp_path)[-1] / "meta.json").write_bytes(damaged)
     with pytest.raises(ValueError, match=r"checkpoint .*step_00000005: must"):
         load_checkpoint(checkpoints(tmp_path)[-1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"config": None}, r"meta\.json\.config: must be an object, as the trainer writes, got None"),
+        ({"step": "5"}, r"meta\.json\.step: must be a whole number of 0 or more, got '5'"),
+    ],
+)
+def test_a_meta_without_config_or_step_is_refused(tmp_path, changes, said):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    meta = checkpoints(tmp_path)[-1] / "meta.json"
+    meta.write_text(json.dumps({**json.loads(meta.read_text()), **changes}))
+    with pytest.raises(ValueError, match=said):
+        Trainer(Line(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+
+
+class Partly(Line):
+    """With a part that no loss reaches, of which the optimizer keeps nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Linear(2, 2)
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        (
+            "optimizer",
+            lambda d: {},
+            r"optimizer\.safetensors: must hold layer\.bias//exp_avg, as the optimizer keeps it; \d+ tensors in all",
+        ),
+        (
+            "optimizer",
+            lambda d: {k: v for k, v in d.items() if "bias" not in k},
+            r"must hold layer\.bias//exp_avg, .*; 3 tensors",
+        ),
+        ("optimizer", lambda d: dict(sorted(d.items())[:4]), r"must hold layer\.weight//exp_avg_sq, .*; 2 tensors"),
+        ("optimizer", lambda d: {**d, "x//step": torch.zeros(())}, r"optimizer\.safetensors: must not hold x//step"),
+        (
+            "optimizer",
+            lambda d: {**d, "layer.weight//exp_avg": torch.zeros(2, 4)},
+            r"layer\.weight//exp_avg: must be of shape \(1, 4\), as the optimizer keeps it, got \(2, 4\)",
+        ),
+        ("average", lambda d: {}, r"average\.safetensors: must hold frozen\.bias, as the model has it; 6 tensors"),
+        ("model", lambda d: {k: v for k, v in d.items() if "bias" not in k}, r"model\.safetensors: must hold .*bias"),
+        ("model", lambda d: {k: v * math.nan for k, v in d.items()}, r"model\.safetensors\..*: must be finite"),
+    ],
+)
+@pytest.mark.parametrize("told", [True, False])
+def test_a_checkpoint_that_lacks_a_part_is_not_gone_on_from(tmp_path, file, change, said, told):
+    Trainer(Partly(), batch_for, config(tmp_path, steps=5)).train()
+    newest = checkpoints(tmp_path)[-1]
+    if not told:  # as one from before checkpoints told what no loss had reached
+        meta = json.loads((newest / "meta.json").read_text())
+        assert meta.pop("unmoved") == ["unused.weight", "unused.bias"]
+        (newest / "meta.json").write_text(json.dumps(meta))
+    whole = load_file(newest / f"{file}.safetensors")
+    save_file(change(whole), newest / f"{file}.safetensors")
+    with pytest.raises(ValueError, match=said):
+        Trainer(Partly(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+    save_file(whole, newest / f"{file}.safetensors")
+    Trainer(Partly(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+
+
+def test_another_network_is_not_gone_on_with(tmp_path):
+    Trainer(Line(), batch_for, config(tmp_path, steps=5)).train()
+    with pytest.raises(ValueError, match=r"model\.safetensors: must hold frozen\.bias, as the model has it; 4 tensors"):
+        Trainer(Partly(), batch_for, config(tmp_path, steps=5)).train(resume=True)
+
+
+def test_what_a_batch_or_a_loss_raises_names_its_step(tmp_path):
+    def broken(number):
+        if number == 2:
+            raise DataError("clip.video: must be finite")
+        return batch_for(number)
+
+    with pytest.raises(DataError, match=r"^clip\.video: must be finite; at step 2 of seed 0, batch 2$"):
+        Trainer(Line(), broken, config(tmp_path / "batch")).train()
+
+    class Picky(Line):
+        def loss(self, batch, generator):
+            raise KeyError("a", 3)
+
+    with pytest.raises(KeyError) as raised:
+        Trainer(Picky(), batch_for, config(tmp_path / "loss")).train()
+    assert raised.value.args == ("a", 3)
+    assert raised.value.__notes__ == ["at step 0 of seed 0, batch 0"]
 
 
 def test_a_term_that_is_not_finite_is_named(tmp_path):

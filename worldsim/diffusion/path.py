@@ -6,6 +6,8 @@ arXiv 2209.03003, eq. 1, with time reversed). Times carry one value a latent fra
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -63,7 +65,13 @@ def to_noise(prediction: Tensor, z: Tensor, t: Tensor, kind: str) -> Tensor:
 
 
 def shift_time(t: Tensor, shift: float) -> Tensor:
-    """Move times towards noise (shift > 1) as longer token sequences need: Esser et al. 2024 (2403.03206), eq. 23."""
+    """Move times towards noise (shift > 1) as longer token sequences need: Esser et al. 2024 (2403.03206), eq. 23.
+
+    Raises:
+        ValueError: For a shift that is not above 0 and finite.
+    """
+    if not 0 < shift < math.inf:
+        raise ValueError(f"shift: must be above 0 and finite, got {shift!r}")
     return shift * t / (1 + (shift - 1) * t)
 
 
@@ -94,6 +102,9 @@ def sample_times(
 
     Returns:
         (B, T') times.
+
+    Raises:
+        ValueError: For a shift that is not above 0 and finite.
     """
     logit = mean + std * torch.randn(batch, 1, generator=generator)
     t = shift_time(torch.sigmoid(logit), shift).expand(batch, frames).clone()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -17,10 +19,29 @@ Hook = Callable[[Tensor, float], Tensor]
 SOLVERS = ("euler", "heun", "ab2")
 
 
+def check_options(steps: int = 1, solver: str = "euler", shift: float = 1.0, context_time: float = 0.0) -> None:
+    """Refuse options that nothing can be sampled with; see sample for what they are.
+
+    Raises:
+        ValueError: Naming the option, its rule and its value.
+    """
+    if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 1:
+        raise ValueError(f"steps: must be a whole number of 1 or more, got {steps!r}")
+    if solver not in SOLVERS:
+        raise ValueError(f"solver: must be one of {', '.join(SOLVERS)}, got {solver!r}")
+    if not isinstance(shift, Real) or not 0 < shift < math.inf:
+        raise ValueError(f"shift: must be above 0 and finite, got {shift!r}")
+    if not isinstance(context_time, Real) or not 0 <= context_time < 1:
+        raise ValueError(f"context_time: must be from 0 to below 1, got {context_time!r}")
+
+
 def time_grid(steps: int, shift: float = 1.0) -> list[float]:
-    """The steps + 1 times from 1 down to 0, evenly spaced before the shift."""
-    if steps < 1:
-        raise ValueError(f"steps: must be 1 or more, got {steps}")
+    """The steps + 1 times from 1 down to 0, evenly spaced before the shift.
+
+    Raises:
+        ValueError: For steps that are no whole number from 1, or a shift that is not above 0 and finite.
+    """
+    check_options(steps, shift=shift)
     return [float(shift_time(torch.tensor(1 - i / steps, dtype=torch.float64), shift)) for i in range(steps + 1)]
 
 
@@ -54,9 +75,11 @@ def sample(
 
     Returns:
         (B, C, num_frames, H, W) whose first K frames are the context, untouched.
+
+    Raises:
+        ValueError: For frame counts or options that are not as above: names field, rule and value.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"solver: must be one of {', '.join(SOLVERS)}, got {solver!r}")
+    check_options(steps, solver, shift, context_time)
     batch, channels, known, height, width = context.shape
     for name, count in (("context", known), ("num_frames", num_frames)):
         if count % tubelet:

@@ -2,6 +2,7 @@
 
 from worldsim.models.conditioning import Conditioning
 from worldsim.models.config import PRESETS, DiTConfig, WorldModelConfig, preset
+from worldsim.models.denoiser import Denoiser, check_denoiser
 from worldsim.models.dit import VideoDiT
 from worldsim.models.generation import Generation, Sampling
 from worldsim.models.model_card import ModelCard
@@ -12,6 +13,7 @@ from worldsim.models.world_model import WorldModel
 __all__ = [
     "PRESETS",
     "Conditioning",
+    "Denoiser",
     "DiTConfig",
     "Generation",
     "Guidance",
@@ -20,6 +22,7 @@ __all__ = [
     "VideoDiT",
     "WorldModel",
     "WorldModelConfig",
+    "check_denoiser",
     "preset",
     "shipped",
 ]

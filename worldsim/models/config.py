@@ -130,6 +130,7 @@ class WorldModelConfig:
         context_noise: Noise on context frames in training.
         time_mean: Of the logit of the training times.
         time_std: Of the logit of the training times.
+        time_shift: Above 1 moves the training times towards noise, as long token sequences need; see shift_time.
         time_floor: Errors count in velocity space, divided by the noise time, but by this where it is less; 1 counts
             pixels alike at all times, so that a hint that is right already is not retouched for the last noise.
     """
@@ -152,12 +153,13 @@ class WorldModelConfig:
     context_noise: float = 0.0
     time_mean: float = 0.0
     time_std: float = 1.0
+    time_shift: float = 1.0
     time_floor: float = MIN_TIME
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context_lengths", tuple(self.context_lengths))
         require("world_model.context_lengths", "one number or more", len(self.context_lengths) > 0, ())
-        for name in ("fps", "max_step", "time_std"):
+        for name in ("fps", "max_step", "time_std", "time_shift"):
             positive(f"world_model.{name}", getattr(self, name))
         for name in ("hint_noise", "state", "consistency", "context_noise"):
             in_range(f"world_model.{name}", getattr(self, name), 0, math.inf)

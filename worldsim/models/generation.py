@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from worldsim.data.clip import to_uint8
 from worldsim.diffusion import classifier_free, sample
-from worldsim.models.inputs import Given
+from worldsim.diffusion.samplers import check_options
+from worldsim.models.inputs import Given, take_actions, take_law, whole
 from worldsim.models.steering import Guidance, steer
 from worldsim.models.world import World
 from worldsim.physics import LawParameters
 from worldsim.physics.trajectory import Trajectory, concatenate
+from worldsim.scene import Law
 
 if TYPE_CHECKING:
     from worldsim.models.world_model import WorldModel
@@ -31,18 +36,41 @@ class Sampling:
         steps: Of the sampler.
         solver: "euler", "heun" or "ab2".
         hint: Whether the prior's hint is given; off, the same weights run without it.
-        law: In place of the Setups' law, such as a learned or a wrong one.
-        guidance: Lever 4; None leaves it out.
+        law: In place of the Setups' law, such as a learned or a wrong one; a scene's Law is that of all videos.
+        guidance: Lever 4, its kind alone for the rest as it is by default; None leaves it out.
         text_scale: Of classifier-free guidance by the text; 1 is plain conditional sampling.
+        shift: Of the sampler's times: above 1 more steps are taken near noise, as long token sequences need.
+        context_time: Noise time, from 0 to below 1, that the context is told to have, and is given; 0.02 steadies long
+            roll-outs of a model whose context_noise reaches it.
     """
 
     seed: int = 0
     steps: int = 10
     solver: str = "euler"
     hint: bool = True
-    law: LawParameters | None = None
-    guidance: Guidance | None = None
+    law: LawParameters | Law | None = None
+    guidance: Guidance | str | None = None
     text_scale: float = 1.0
+    shift: float = 1.0
+    context_time: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not -(1 << 63) <= whole("seed", self.seed) < 1 << 64:
+            raise ValueError(f"seed: must fit into 64 bits, got {self.seed}")
+        check_options(self.steps, self.solver, self.shift, self.context_time)
+        if not isinstance(self.hint, bool | np.bool_):
+            raise ValueError(f"hint: must be true or false, got {self.hint!r}")
+        if not isinstance(self.text_scale, Real) or not math.isfinite(self.text_scale):
+            raise ValueError(f"text_scale: must be a finite number, got {self.text_scale!r}")
+        if not isinstance(self.guidance, Guidance | str | None):
+            raise ValueError(f"guidance: must be a Guidance, its kind or None, got {self.guidance!r}")
+        if isinstance(self.guidance, str):
+            Guidance(self.guidance)  # refuses unknown kinds
+
+    @property
+    def steering(self) -> Guidance | None:
+        """The guidance, of a kind alone made whole."""
+        return Guidance(self.guidance) if isinstance(self.guidance, str) else self.guidance
 
 
 @dataclass(frozen=True)
@@ -91,10 +119,10 @@ def stream(
     num_frames: int,
     sampling: Sampling,
     texts: Sequence[str] | None = None,
-    actions: Tensor | None = None,
+    actions: Any = None,
 ) -> Iterator[Generation]:
     """See WorldModel.stream."""
-    config = model.config
+    config, num_frames = model.config, whole("num_frames", num_frames)
     if num_frames < 1:
         raise ValueError(f"num_frames: must be 1 or more, got {num_frames}")
     shown, known = given.context, given.context.shape[2]
@@ -102,15 +130,12 @@ def stream(
         raise ValueError(
             f"num_frames: must be at most {config.clip_frames} for a model that only opens videos, got {num_frames}"
         )
-    if actions is not None and actions.shape[:2] != (len(shown), known + num_frames):
-        raise ValueError(
-            f"actions: must have shape (B, T, A) with B = {len(shown)} and a row for each of the {known} context and "
-            f"{num_frames} new frames, {known + num_frames} in all, got {tuple(actions.shape)}"
-        )
+    actions = take_actions(actions, given, num_frames, config.dit.action_width // config.packing.time)
     if texts is None and sampling.text_scale != 1:
         raise ValueError(f"text_scale: must be 1 without a text, got {sampling.text_scale:g}")
     world = World.of(given.setups, shown.device) if given.setups else None
-    generator = torch.Generator().manual_seed(sampling.seed)
+    sampling = dataclasses.replace(sampling, law=take_law(sampling.law, world))
+    generator = torch.Generator().manual_seed(int(sampling.seed))
     start: Trajectory | None = None
     done, before = 0, known
     while done < num_frames:
@@ -138,22 +163,23 @@ def _chunk(
     texts: Sequence[str] | None,
     actions: Tensor | None,
 ) -> Generation:
-    known, packing = context.shape[2], model.config.packing
+    known, packing, guidance, told = context.shape[2], model.config.packing, sampling.steering, sampling.law
+    assert not isinstance(told, Law)  # stream has made it LawParameters
     total = known + num_frames
     padded = packing.pad(total)
     foreseen = None
-    if world is not None and known and (model.config.hint or sampling.guidance is not None):
-        foreseen = model.foresee(world, context, padded, law=sampling.law, start=start)
+    if world is not None and known and (model.config.hint or guidance is not None):
+        foreseen = model.foresee(world, context, padded, law=told, start=start)
     if actions is not None:
         actions = torch.cat([actions, actions[:, -1:].expand(-1, padded - total, -1)], dim=1)
     condition = model.condition(world, foreseen, texts=texts, actions=actions)
     condition = condition if sampling.hint else condition.without_hint()
     hooks = []
-    if sampling.guidance is not None and known:
+    if guidance is not None and known:
         if world is None or foreseen is None:
             raise ValueError("guidance: needs a Setup, and context frames from which the prior's start is read")
-        law = sampling.law or world.law
-        hooks.append(steer(sampling.guidance, model.readout, world, foreseen, known, model.prior, model.tokenizer, law))
+        law = told or world.law
+        hooks.append(steer(guidance, model.readout, world, foreseen, known, model.prior, model.tokenizer, law))
     denoise = classifier_free(
         lambda z, t: model.denoiser(z, t, condition),
         lambda z, t: model.denoiser(z, t, condition.without_text()),
@@ -169,6 +195,8 @@ def _chunk(
             tubelet=packing.tubelet,
             steps=sampling.steps,
             solver=sampling.solver,
+            shift=sampling.shift,
+            context_time=sampling.context_time,
             hooks=hooks,
             generator=generator,
         )

@@ -90,15 +90,21 @@ def from_pretrained(name: str | os.PathLike[str], denoiser: nn.Module | None = N
     return model.eval()
 
 
-def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
-    """Refuse weights of another model: missing, unexpected, misshaped or not finite."""
+def check_tensors(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str, why: str = "as its config says"
+) -> None:
+    """Refuse weights of another model: missing, unexpected, misshaped or not finite.
+
+    Raises:
+        ValueError: Naming `where`, the first tensor that differs, and `why` it should not.
+    """
     for kind, names in (("hold", expected.keys() - tensors.keys()), ("not hold", tensors.keys() - expected.keys())):
         if names:
             first = sorted(names)[0]
-            raise ValueError(f"{where}: must {kind} {first}, as its config says; {len(names)} tensors in all differ")
+            raise ValueError(f"{where}: must {kind} {first}, {why}; {len(names)} tensors in all differ")
     for name, tensor in sorted(tensors.items()):
         shape, wanted = tuple(tensor.shape), tuple(expected[name].shape)
-        require(f"{where}.{name}", f"of shape {wanted}, as its config says", shape == wanted, shape)
+        require(f"{where}.{name}", f"of shape {wanted}, {why}", shape == wanted, shape)
         require(f"{where}.{name}", "finite", bool(torch.isfinite(tensor).all()), "NaN or infinity")
 
 

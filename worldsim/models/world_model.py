@@ -7,6 +7,7 @@ the pairing are switches of the config: state supervision, consistency loss, pri
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ from worldsim.data.clip import Clip
 from worldsim.diffusion import add_noise, expand_time, sample_times
 from worldsim.models.conditioning import Conditioning, setup_tokens
 from worldsim.models.config import WorldModelConfig
+from worldsim.models.denoiser import check_fits
 from worldsim.models.dit import VideoDiT
 from worldsim.models.generation import Generation, Sampling, join, stream
-from worldsim.models.inputs import Given, take_in
+from worldsim.models.inputs import Given, check_clip, take_in, take_texts
 from worldsim.models.losses import consistency_terms
 from worldsim.models.pairing import check_foreseeable, draw_hint, fit_start, keep_where_seen, predict
 from worldsim.models.state_head import StateHead, picture_states, state_loss
@@ -30,7 +32,7 @@ from worldsim.models.tokenizer import PixelTokenizer, Tokenizer, VideoAutoencode
 from worldsim.models.world import World
 from worldsim.physics import LawParameters, PhysicsPrior, PriorConfig
 from worldsim.physics.trajectory import Trajectory
-from worldsim.scene import Setup
+from worldsim.scene import Scene, Setup
 from worldsim.vision import pixels_per_metre
 from worldsim.vision.learned_readout import LearnedReadout, LearnedReadoutConfig
 from worldsim.vision.readout import ColourReadout, Readout
@@ -42,11 +44,12 @@ if TYPE_CHECKING:
 class WorldModel(nn.Module):
     """Tokenizer, denoiser, prior and readout.
 
-    The denoiser is a VideoDiT unless another one that meets its protocol is given. Of a config with an autoencoder, the
-    trained one is given as `tokenizer`, or comes with the weights of a checkpoint; it is frozen.
+    The denoiser is a VideoDiT unless another Denoiser is given; check_denoiser tells whether one fits. Of a config with
+    an autoencoder, the trained one is given as `tokenizer`, or comes with the weights of a checkpoint; it is frozen.
 
     Raises:
-        ValueError: Where a tokenizer is given that is not the config's.
+        ValueError: Where a tokenizer is given that is not the config's, or a denoiser that cannot take what the config
+            has it told.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class WorldModel(nn.Module):
         if tokenizer is not None and (tokenizer is not self.tokenizer or tokenizer.config != config.autoencoder):
             told = config.autoencoder if config.tokenizer == "autoencoder" else "left out, as its config says 'pixel'"
             raise ValueError(f"tokenizer: must be {told}, got {tokenizer.config}")
+        if denoiser is not None:
+            check_fits(denoiser, config)
         self.denoiser = denoiser if denoiser is not None else VideoDiT(config.dit)
         self.prior = PhysicsPrior(config=PriorConfig(max_step=config.max_step))
         self.readout: Readout = ColourReadout(1 / config.fps)
@@ -71,11 +76,6 @@ class WorldModel(nn.Module):
             self.text = GrammarEncoder(config.dit.text_width)
         self.state_head: StateHead | None = None
         if config.state > 0:
-            if not hasattr(self.denoiser, "run"):
-                raise ValueError(
-                    "world_model.state: must be 0 for a denoiser without run(), which gives features, "
-                    f"got {config.state}"
-                )
             self.state_head = StateHead(config.dit.width, config.packing.time * config.packing.tubelet)
 
     @classmethod
@@ -128,9 +128,12 @@ class WorldModel(nn.Module):
         """Named scalar terms of a clip whose num_context is one of the config's context lengths.
 
         A clip of videos alone, without Setups, has the diffusion term only.
+
+        Raises:
+            ValueError: Where rate or counts of frames are not the config's, or a video is not finite.
         """
-        known, packing = self._check_context(clip.num_context), self.config.packing
-        x = clip.video
+        check_clip(clip, self.config)
+        known, packing, x = clip.num_context, self.config.packing, clip.video
         with torch.no_grad():
             latent = self.encode(x)
         held = packing.latents(known)
@@ -139,16 +142,14 @@ class WorldModel(nn.Module):
         if world is not None and known and (self.config.hint or self.config.consistency > 0):
             foreseen = self.foresee(world, x[:, :, :known], clip.num_frames, generator)
         texts = clip.captions if self.text is not None and clip.captions else None
-        actions = None
-        if self.config.dit.action_width:
-            actions = functional.pad(clip.actions, (0, 0, 1, 0))  # what leads to the first frame is not known
-        condition = self.condition(world, foreseen, generator, texts, actions)
+        condition = self.condition(world, foreseen, generator, texts, self.actions_of(clip))
         t = sample_times(
             x.shape[0],
             latent.shape[2] // packing.tubelet,
             held // packing.tubelet,
             mean=self.config.time_mean,
             std=self.config.time_std,
+            shift=self.config.time_shift,
             context_noise=self.config.context_noise,
             generator=generator,
             device=x.device,
@@ -181,6 +182,13 @@ class WorldModel(nn.Module):
                 counted = functional.pad(counted, (0, 0, packing.lead, 0))
             terms["state"] = self.config.state * state_loss(predicted, states, counted, t)
         return terms
+
+    def actions_of(self, clip: Clip) -> Tensor | None:
+        """(B, T, A) actions of a clip as condition and generate take them; None for a model without.
+
+        What leads to the first frame is not known, and zero.
+        """
+        return functional.pad(clip.actions, (0, 0, 1, 0)) if self.config.dit.action_width else None
 
     def condition(
         self,
@@ -273,11 +281,11 @@ class WorldModel(nn.Module):
     def generate(
         self,
         context: Any,
-        setup: Setup | Sequence[Setup] | None,
+        setup: Setup | Scene | Sequence[Setup | Scene] | None,
         num_frames: int = 16,
         *,
         text: str | Sequence[str] | None = None,
-        actions: Tensor | None = None,
+        actions: Any = None,
         **sampling: Any,
     ) -> Generation:
         """Continue videos, or open them.
@@ -285,12 +293,14 @@ class WorldModel(nn.Module):
         Args:
             context: (K, H, W, 3) uint8 pictures of one video, or (B, 3, K, H, W) tensor in [-1, 1]; K is one of the
                 config's context lengths, or more, of which the last ones are kept. With K of 0 the model samples the
-                opening, and the prior takes over from the states read out of it.
-            setup: One, or one a video; None leaves the denoiser with the context alone.
+                opening, and the prior takes over from the states read out of it; None stands for K of 0 in the size of
+                the Setups' cameras, one video of pictures for one Setup.
+            setup: One, or one a video; None leaves the denoiser with the context alone. Of a Scene its Setup is taken.
             num_frames: New frames; where they exceed a clip of the config's length, the video grows chunk by chunk.
             text: One, or one a video.
-            actions: (B, K + num_frames, A) ctrl held over the frame interval that ends at each frame.
-            **sampling: Fields of Sampling: seed, steps, solver, hint, law, guidance, text_scale.
+            actions: (B, K + num_frames, A) ctrl held over the frame interval that ends at each frame, of torch or
+                numpy, or without B for one video of pictures; a model with actions must be given some.
+            **sampling: Fields of Sampling: seed, steps, solver, hint, law, guidance, text_scale, shift, context_time.
 
         Raises:
             ValueError: For wrong frame counts, sizes, rates or numbers: names field, rule and value.
@@ -303,11 +313,11 @@ class WorldModel(nn.Module):
     def stream(
         self,
         context: Any,
-        setup: Setup | Sequence[Setup] | None,
+        setup: Setup | Scene | Sequence[Setup | Scene] | None,
         num_frames: int,
         *,
         text: str | Sequence[str] | None = None,
-        actions: Tensor | None = None,
+        actions: Any = None,
         **sampling: Any,
     ) -> Iterator[Generation]:
         """Continue videos chunk by chunk, so that memory does not grow with their length; arguments as of generate.
@@ -325,12 +335,10 @@ class WorldModel(nn.Module):
         given: Given,
         num_frames: int,
         text: str | Sequence[str] | None,
-        actions: Tensor | None,
+        actions: Any,
         sampling: dict[str, Any],
     ) -> Iterator[Generation]:
-        texts = None if text is None else [text] if isinstance(text, str) else list(text)
-        if texts is not None and len(texts) != len(given.context):
-            raise ValueError(f"text: must be one a video, {len(given.context)} of them, got {len(texts)}")
+        texts = take_texts(text, len(given.context))
         return stream(self, given, num_frames, Sampling(**sampling), texts, actions)
 
     def read(self, video: Tensor, world: World | None) -> Trajectory | None:
@@ -347,11 +355,8 @@ class WorldModel(nn.Module):
         folded: Tensor = functional.pad(actions, (0, 0, packing.lead, 0)).unflatten(1, (-1, packing.time)).flatten(2)
         return folded
 
-    def _take_in(self, context: Any, setup: Setup | Sequence[Setup] | None) -> Given:
-        device = next(self.parameters()).device
+    def _take_in(self, context: Any, setup: Setup | Scene | Sequence[Setup | Scene] | None) -> Given:
+        held = next(itertools.chain(self.parameters(), self.buffers()), None)
+        # A model that holds nothing, as with a denoiser without weights, works where its context lies.
+        device = None if held is None else held.device
         return take_in(context, setup, self.config.context_lengths, self.config.fps, device)
-
-    def _check_context(self, known: int) -> int:
-        if known not in self.config.context_lengths:
-            raise ValueError(f"context: must have one of {self.config.context_lengths} frames, got {known}")
-        return known

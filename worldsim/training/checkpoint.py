@@ -79,7 +79,7 @@ def load_checkpoint(path: Path, files: tuple[str, ...] = FILES) -> tuple[dict[st
         files: Names of the tensor files to read, some of FILES.
 
     Raises:
-        ValueError: Where it is not whole, or a newer worldsim wrote it.
+        ValueError: Where it is not whole, does not tell its config and step, or a newer worldsim wrote it.
     """
     try:
         meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
@@ -90,6 +90,10 @@ def load_checkpoint(path: Path, files: tuple[str, ...] = FILES) -> tuple[dict[st
         raise ValueError(
             f"checkpoint {path}: must be worldsim.checkpoint up to version {SCHEMA_VERSION}, got {version!r}"
         )
+    config, step = meta.get("config"), meta.get("step")
+    counted = isinstance(step, int) and not isinstance(step, bool) and step >= 0
+    require(f"{path / 'meta.json'}.config", "an object, as the trainer writes", isinstance(config, dict), config)
+    require(f"{path / 'meta.json'}.step", "a whole number of 0 or more", counted, step)
     tensors = {}
     for name in files:
         file = path / f"{name}.safetensors"

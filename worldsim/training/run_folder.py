@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.model_card import ModelCard
 from worldsim.models.pretrained import CONFIG, check_tensors, save_pretrained
 from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
+from worldsim.scene.checks import require
 from worldsim.scene.files import write_bytes
 from worldsim.training.checkpoint import averaged_weights, checkpoints, load_checkpoint, newest_checkpoint
 from worldsim.training.trainer import Trainer
@@ -53,15 +56,19 @@ def begin_run(trainer: Trainer, config: WorldModelConfig, facts: Mapping[str, An
             write_bytes(out / name, json.dumps(values, indent=1).encode("utf-8"))
 
 
-def load_run(run: str | os.PathLike[str]) -> WorldModel:
+def load_run(run: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
     """The averaged weights of a training run at its last step, in evaluation mode.
 
+    Args:
+        run: Folder of the run.
+        denoiser: In place of a VideoDiT, where the run trained another one; it takes on the run's weights.
+
     Raises:
-        ValueError: Where the run holds no config or no whole checkpoint.
+        ValueError: Where the run holds no config or no whole checkpoint, or is of another denoiser.
     """
     run = Path(run)
     weights = averaged_weights(run)
-    model = WorldModel(_config(run))
+    model = WorldModel(_config(run), denoiser)
     check_tensors(weights, model.state_dict(), f"{run}")
     model.load_state_dict(weights, strict=True)
     return model.eval()
@@ -69,13 +76,18 @@ def load_run(run: str | os.PathLike[str]) -> WorldModel:
 
 def run_facts(run: str | os.PathLike[str]) -> dict[str, Any]:
     """Seed, steps and minutes of a training run, all its pieces together."""
-    meta = load_checkpoint(newest_checkpoint(Path(run)), ())[1]
+    path = newest_checkpoint(Path(run))
+    meta = load_checkpoint(path, ())[1]
+    require(f"{path / 'meta.json'}.config", "one with a seed", "seed" in meta["config"], meta["config"])
     minutes = _minutes(Path(run) / "log.jsonl")
     return {"seed": int(meta["config"]["seed"]), "steps": int(meta["step"]), "minutes": minutes}
 
 
 def export(
-    run: str | os.PathLike[str], out: str | os.PathLike[str], card: ModelCard | Mapping[str, Any] | None = None
+    run: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    card: ModelCard | Mapping[str, Any] | None = None,
+    denoiser: nn.Module | None = None,
 ) -> Path:
     """Turn a training run into a checkpoint to pass on: its averaged weights at the last step, in half precision.
 
@@ -85,11 +97,12 @@ def export(
         run: Folder of the run: config.json with the WorldModelConfig, and step_* checkpoints of the trainer.
         out: Folder to write.
         card: Its card; seed, steps and minutes are the run's.
+        denoiser: In place of a VideoDiT, as of load_run; its weights are rounded as well.
 
     Raises:
-        ValueError: Where the run holds no config or no whole checkpoint.
+        ValueError: Where the run holds no config or no whole checkpoint, or is of another denoiser.
     """
-    model = load_run(run)
+    model = load_run(run, denoiser)
     if not isinstance(card, ModelCard):
         card = from_dict(ModelCard, dict(card or {}), "card")
     return save_pretrained(model.half(), out, dataclasses.replace(card, **run_facts(run)))

@@ -9,7 +9,8 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from worldsim.models.pretrained import check_tensors
 from worldsim.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from worldsim.training.ema import LONGEST, PowerAverage
 from worldsim.training.sharding import gather, make_accelerator, spread, whole
@@ -84,6 +86,7 @@ class TrainConfig:
 
 # What a resumed run must have in common with its beginning, or it would not be the run that an unbroken one is.
 SAME = ("seed", "steps", "learning_rate", "warmup", "weight_decay", "betas", "clip", "ema_length")
+STATES = ("exp_avg", "exp_avg_sq", "step")  # that AdamW keeps of each parameter it has moved
 
 
 class Trainable(Protocol):
@@ -98,6 +101,19 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     """The source of randomness of one step, which no other step shares."""
     mixed = (seed * 1_000_003 + step) * 0x9E3779B97F4A7C15 % (1 << 63)
     return torch.Generator().manual_seed(mixed)
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    """Errors of the block say where they came about: in their message, or in a note where they have no plain one."""
+    try:
+        yield
+    except Exception as error:
+        if len(error.args) == 1 and isinstance(error.args[0], str):
+            error.args = (f"{error.args[0]}; {place}",)
+        else:
+            error.add_note(place)
+        raise
 
 
 class _LossModule(nn.Module):
@@ -175,7 +191,8 @@ class Trainer:
             resume: Go on from the newest checkpoint.
 
         Raises:
-            ValueError: Where resume finds nothing, or not resuming would overwrite a run.
+            ValueError: Where resume finds nothing, or not this run whole, or not resuming would overwrite a run. What
+                batches and loss raise keeps its kind, and names step, seed and batch.
             FloatingPointError: Where a loss term is not finite; names the term, the step and the seed.
         """
         found = checkpoints(self.folder)
@@ -223,20 +240,18 @@ class Trainer:
         rank = self.accelerator.process_index
         number = self.step * self.accelerator.num_processes + rank
         generator = step_generator(config.seed + 7919 * rank, self.step)
-        batch = self.batch_for(number)
-        terms = self.module(self.moved(batch), generator)
+        place = f"at step {self.step} of seed {config.seed}, batch {number}"
+        with _placed(place):
+            terms = self.module(self.moved(self.batch_for(number)), generator)
         for name, value in terms.items():
             if not bool(torch.isfinite(value)):
-                raise FloatingPointError(
-                    f"loss.{name}: must be finite, got {float(value.detach())} "
-                    f"at step {self.step} of seed {config.seed}, batch {number}"
-                )
+                raise FloatingPointError(f"loss.{name}: must be finite, got {float(value.detach())} {place}")
         self.accelerator.backward(torch.stack(list(terms.values())).sum())
         norm = float(whole(self.accelerator.clip_grad_norm_(self.module.parameters(), config.clip)))
         if not math.isfinite(norm):
             raise FloatingPointError(
-                f"gradient: must be finite, its norm is {norm} at step {self.step} of seed {config.seed}, "
-                f"batch {number}; terms { ({k: round(float(v), 6) for k, v in terms.items()}) }"
+                f"gradient: must be finite, its norm is {norm} {place}; "
+                f"terms { ({k: round(float(v), 6) for k, v in terms.items()}) }"
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -293,6 +308,8 @@ class Trainer:
             return
         meta = {
             "config": dataclasses.asdict(self.config),
+            # What no loss has reached yet, of which the optimizer keeps nothing.
+            "unmoved": [name for name, p in self._trained().items() if not self.optimizer.state.get(p)],
             "processes": self.accelerator.num_processes,
             "threads": torch.get_num_threads(),
         }
@@ -310,6 +327,10 @@ class Trainer:
         if meta.get("processes", processes) != processes:
             raise ValueError(f"processes: must be {meta['processes']} as in {path}, got {processes}")
         like = self.model.state_dict()
+        for file in ("model", "average"):
+            check_tensors(tensors[file], like, f"{path / file}.safetensors", "as the model has it")
+        states = self._states(tensors, meta.get("unmoved"))
+        check_tensors(tensors["optimizer"], states, f"{path / 'optimizer'}.safetensors", "as the optimizer keeps it")
         weights, average = (
             {name: spread(value, like.get(name, value)) for name, value in tensors[file].items()}
             for file in ("model", "average")
@@ -323,3 +344,21 @@ class Trainer:
             # The number of steps stays on the CPU, where AdamW keeps it.
             self.optimizer.state[parameter][key] = spread(value, parameter) if value.dim() else value
         self.step = int(meta["step"])
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+
+    def _states(self, found: Mapping[str, Mapping[str, Tensor]], unmoved: list[str] | None) -> dict[str, Tensor]:
+        """Tensors of the shapes that a checkpoint's optimizer must hold.
+
+        A checkpoint of before they told what was unmoved may lack the states of what equals its average, as what never
+        moved does, but not those of all.
+        """
+        trained = self._trained()
+        if unmoved is None:
+            started = {name.partition("//")[0] for name in found["optimizer"]}
+            still = [name for name in trained if torch.equal(found["model"][name], found["average"][name])]
+            unmoved = [name for name in still if name not in started] if started else []
+        moved = {name: parameter for name, parameter in trained.items() if name not in unmoved}
+        number = torch.zeros(())
+        return {f"{name}//{key}": number if key == "step" else p for name, p in moved.items() for key in STATES}

@@ -26,7 +26,12 @@ class DiffusersDenoiser(nn.Module):
 
     Raises:
         ValueError: Where its channels do not fit or `prediction` is unknown.
+
+    Attributes:
+        refuses: What it cannot be told: Setup tokens take the place of the text, and there is none for actions.
     """
+
+    refuses = ("text", "actions")
 
     def __init__(
         self, transformer: nn.Module, channels: int = 3, hint_channels: int = 3, prediction: str = "v"
@@ -56,8 +61,12 @@ class DiffusersDenoiser(nn.Module):
             (B, C, T, H, W).
 
         Raises:
-            ValueError: Where patches do not divide the video, or times are not one a latent frame.
+            ValueError: Where patches do not divide the video, times are not one a latent frame, or text or actions
+                are told.
         """
+        for name in self.refuses:
+            if getattr(condition, name) is not None:
+                raise ValueError(f"condition.{name}: must be None, a DiffusersDenoiser takes none")
         frames, height, width = (self._count(*pair) for pair in zip(z.shape[2:], self.patch, strict=True))
         if t.shape != (z.shape[0], frames):
             raise ValueError(f"t: must have shape (B, T') = {(z.shape[0], frames)}, got {tuple(t.shape)}")
