@@ -170,7 +170,9 @@ def _show(trainer: Trainer, seen: Clip, count: int) -> None:
     known, video = seen.num_context, seen.video[:count].to(trainer.accelerator.device)
     setups = seen.setups[:count] or None
     with averaged(trainer):
-        made = model.generate(video[:, :, :known], setups, seen.num_frames - known)
+        told = model.actions_of(seen)
+        actions = None if told is None else told[:count]
+        made = model.generate(video[:, :, :known], setups, seen.num_frames - known, actions=actions)
     for i, pair in enumerate(zip(to_uint8(video), to_uint8(made.video), strict=True)):
         frames = np.concatenate([half.cpu().numpy() for half in pair], axis=2)
         trainer.show(f"truth and sample {i}", frames, model.config.fps)

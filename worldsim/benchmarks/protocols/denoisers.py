@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from worldsim.benchmarks.protocols.likephys import DenoisingLoss
 from worldsim.data.clip import Clip
@@ -49,10 +48,7 @@ class WorldModelLoss:
             raise ValueError(f"num_frames: must be among {packing.rule}, got {clip.num_frames}")
         world = World.of(clip.setups, x.device)
         foreseen = self.model.foresee(world, x[:, :, :known], clip.num_frames) if self.hint and known else None
-        actions = None
-        if self.model.config.dit.action_width:
-            actions = functional.pad(clip.actions, (0, 0, 1, 0))  # what leads to the first frame is not known
-        condition = self.model.condition(world, foreseen, actions=actions)
+        condition = self.model.condition(world, foreseen, actions=self.model.actions_of(clip))
         latent, held = self.model.encode(x), packing.latents(known)
         t = torch.full((x.shape[0], latent.shape[2] // packing.tubelet), time, dtype=x.dtype, device=x.device)
         t[:, : held // packing.tubelet] = 0
