@@ -9,12 +9,11 @@ from torch import Tensor
 
 from worldsim.physics import LawParameters, PhysicsPrior
 from worldsim.physics.bodies import Bodies
+from worldsim.physics.rotation import exponential
 from worldsim.physics.trajectory import Trajectory, concatenate
 from worldsim.scene import Setup
 from worldsim.vision.raster import View, rasterise
-
-# Share of a body that is seen, from which its place in a frame can be relied on.
-SEEN = 0.5
+from worldsim.vision.readout import SEEN
 
 
 def check_foreseeable(setups: Sequence[Setup], by_colour: bool) -> None:
@@ -43,10 +42,11 @@ def check_foreseeable(setups: Sequence[Setup], by_colour: bool) -> None:
 def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: Tensor | float) -> Trajectory:
     """The state at the last context frame that a free flight through the observed positions gives.
 
-    Weighted least squares over p(s) = p + v s + g s^2 / 2 with s the time from the last frame. Where the flight leaves
-    a body's residual above the tolerance, an impact lies within the context: the last two frames that show it are
-    used. A body that two frames show is there at the end even where others hide it by then; one that the last frame
-    alone shows is taken to be at rest, and one that an earlier one alone shows to be gone.
+    Weighted least squares over p(s) = p + v s + g s^2 / 2 with s the time from the last frame; in planar worlds bodies
+    other than balls turn at a constant rate. Where the flight leaves a body's residual above the tolerance, an impact
+    lies within the context: the last two frames that show it are used. A body that two frames show is there at the end
+    even where others hide it by then; one that the last frame alone shows is taken to be at rest, and one that an
+    earlier one alone shows to be gone.
 
     Args:
         observed: (B, K, N), presence as weight; K of 1 leaves velocities as they are observed. What is placed in
@@ -70,7 +70,7 @@ def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: 
     seen = observed.presence > SEEN
     weight = observed.presence * seen
 
-    def solve(w: Tensor) -> tuple[Tensor, Tensor]:
+    def solve(w: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         s = time[:, None]
         s0, s1, s2 = w.sum(1), (w * s).sum(1), (w * s * s).sum(1)
         y0, y1 = (w[..., None] * target).sum(1), (w[..., None] * s[..., None] * target).sum(1)
@@ -79,11 +79,11 @@ def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: 
         speed = (s0[..., None] * y1 - s1[..., None] * y0) / determinant
         return place, speed
 
-    place, speed = solve(weight)
+    place, speed = solve(weight, target)
     residual = target - place[:, None] - speed[:, None] * time[:, None, None]
     worst = (residual.norm(dim=-1) * seen).amax(1)
     last_two = seen.flip(1).cumsum(1).flip(1) <= 2
-    late_place, late_speed = solve(weight * last_two)
+    late_place, late_speed = solve(weight * last_two, target)
     broken = (worst > tolerance)[..., None]
     place, speed = torch.where(broken, late_place, place), torch.where(broken, late_speed, speed)
     static = torch.tensor(bodies.static, device=position.device)
@@ -91,10 +91,25 @@ def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: 
     place = torch.where(flies, place, position[:, -1])
     speed = torch.where(flies, speed, torch.zeros_like(speed))
     start = observed.frames(known - 1, known)
+    orientation, spin = start.orientation, start.angular_velocity
+    moving = {kind for kind, held in zip(bodies.kinds, bodies.static, strict=True) if not held}
+    if bodies.planar and moving != {"sphere"}:
+        turns = _turns(observed)[..., None]
+        whole, late = solve(weight, turns), solve(weight * last_two, turns)
+        turn, rate = (torch.where(broken, b, a) for a, b in zip(whole, late, strict=True))
+        upright = torch.tensor([0.0, 1.0, 0.0], dtype=position.dtype, device=position.device)
+        orientation = torch.where(flies, exponential(turn * upright), orientation[:, 0])[:, None]
+        spin = torch.where(flies, rate * upright, spin[:, 0])[:, None]
     presence = (flies[..., 0] | seen[:, -1]).to(position.dtype)
-    return Trajectory(
-        place[:, None], start.orientation, speed[:, None], start.angular_velocity, presence[:, None], observed.dt
-    )
+    return Trajectory(place[:, None], orientation, speed[:, None], spin, presence[:, None], observed.dt)
+
+
+def _turns(observed: Trajectory) -> Tensor:
+    """(B, K, N) radians about y, continuous in time."""
+    angle = 2 * torch.atan2(observed.orientation[..., 2], observed.orientation[..., 0])
+    step = angle.diff(dim=1)
+    step = step - 2 * torch.pi * torch.round(step / (2 * torch.pi))
+    return torch.cat([angle[:, :1], angle[:, :1] + step.cumsum(1)], 1)
 
 
 def keep_where_seen(held: Trajectory, read: Trajectory, bodies: Bodies) -> Trajectory:

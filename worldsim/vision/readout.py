@@ -16,6 +16,10 @@ from worldsim.physics.trajectory import Trajectory
 from worldsim.vision.colour_masks import colour_masks
 from worldsim.vision.moments import Moments, mask_moments, planar_position
 from worldsim.vision.raster import View
+from worldsim.vision.turns import read_turns
+
+# Share of a body that is seen, from which its place in a frame can be relied on.
+SEEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Reading:
 
     Attributes:
         trajectory: (B, T, N) with presence the share of its own area that a body shows, at most 1; static bodies stand
-            where `fixed` had them. Angular velocities are zero: one picture does not tell them.
+            where `fixed` had them. Orientations of planar worlds are continuous in time, and known up to turns after
+            which a shape looks the same; angular velocities are zero: one picture does not tell them.
         masks: (B, T, N, H, W) visible share of each pixel.
         moments: Of the masks.
     """
@@ -87,12 +92,12 @@ def assemble(
     static = torch.tensor(bodies.static, device=position.device)
     position = torch.where(static[:, None], fixed.position.expand_as(position), position)
     trajectory = Trajectory.from_positions(position, dt)
-    half = found.angle / 2
-    turned = torch.stack([half.cos(), torch.zeros_like(half), half.sin(), torch.zeros_like(half)], -1)
-    long = (found.elongation > 0.1)[..., None]
-    orientation = torch.where(long, turned, trajectory.orientation)
-    orientation = torch.where(static[:, None], fixed.orientation.expand_as(orientation), orientation)
     presence = torch.where(static, torch.ones_like(share), share.clamp(0, 1))
+    orientation = trajectory.orientation
+    if bodies.planar:
+        half = read_turns(masks, presence > SEEN, bodies) / 2
+        orientation = torch.stack([half.cos(), torch.zeros_like(half), half.sin(), torch.zeros_like(half)], -1)
+    orientation = torch.where(static[:, None], fixed.orientation.expand_as(orientation), orientation)
     velocity, spin = trajectory.linear_velocity, trajectory.angular_velocity
     return Reading(Trajectory(position, orientation, velocity, spin, presence, dt), masks, found)
 
