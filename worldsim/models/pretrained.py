@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.model_card import ModelCard, card_text
+from worldsim.models.text import TextEncoder
 from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
 from worldsim.scene.checks import require
@@ -71,12 +72,15 @@ def read_config(name: str | os.PathLike[str]) -> tuple[WorldModelConfig, ModelCa
     return config, from_dict(ModelCard, document.get("card", {}), f"{path}.card")
 
 
-def from_pretrained(name: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
+def from_pretrained(
+    name: str | os.PathLike[str], denoiser: nn.Module | None = None, text: TextEncoder | None = None
+) -> WorldModel:
     """The model of a shipped name or folder, in evaluation mode on the CPU.
 
     Args:
         name: Of a shipped checkpoint, or a folder.
         denoiser: In place of a VideoDiT, where the checkpoint holds another one's weights.
+        text: In place of a GrammarEncoder, alike.
 
     Raises:
         ValueError: Where the folder is not whole or does not fit: names file, field, rule and value.
@@ -84,7 +88,7 @@ def from_pretrained(name: str | os.PathLike[str], denoiser: nn.Module | None = N
     config, _ = read_config(name)
     path = find(name) / WEIGHTS
     tensors = _read_tensors(path)
-    model = WorldModel(config, denoiser)
+    model = WorldModel(config, denoiser, text=text)
     check_tensors(tensors, model.state_dict(), str(path))
     model.load_state_dict(tensors, strict=True)
     return model.eval()

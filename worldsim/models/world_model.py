@@ -27,7 +27,7 @@ from worldsim.models.inputs import Given, check_clip, take_in, take_texts
 from worldsim.models.losses import consistency_terms
 from worldsim.models.pairing import check_foreseeable, draw_hint, fit_start, keep_where_seen, predict
 from worldsim.models.state_head import StateHead, picture_states, state_loss
-from worldsim.models.text import GrammarEncoder
+from worldsim.models.text import GrammarEncoder, TextEncoder
 from worldsim.models.tokenizer import PixelTokenizer, Tokenizer, VideoAutoencoder
 from worldsim.models.world import World
 from worldsim.physics import LawParameters, PhysicsPrior, PriorConfig
@@ -46,14 +46,19 @@ class WorldModel(nn.Module):
 
     The denoiser is a VideoDiT unless another Denoiser is given; check_denoiser tells whether one fits. Of a config with
     an autoencoder, the trained one is given as `tokenizer`, or comes with the weights of a checkpoint; it is frozen.
+    Where the config has a text width, texts are encoded by a GrammarEncoder, or by another TextEncoder given as `text`.
 
     Raises:
-        ValueError: Where a tokenizer is given that is not the config's, or a denoiser that cannot take what the config
-            has it told.
+        ValueError: Where a tokenizer is given that is not the config's, a text encoder of another width, or a denoiser
+            that cannot take what the config has it told.
     """
 
     def __init__(
-        self, config: WorldModelConfig, denoiser: nn.Module | None = None, tokenizer: VideoAutoencoder | None = None
+        self,
+        config: WorldModelConfig,
+        denoiser: nn.Module | None = None,
+        tokenizer: VideoAutoencoder | None = None,
+        text: TextEncoder | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -71,19 +76,24 @@ class WorldModel(nn.Module):
         if config.readout != "colour":
             in_plane = config.readout == "learned"
             self.readout = LearnedReadout(LearnedReadoutConfig(in_plane=in_plane)).requires_grad_(False)
-        self.text: GrammarEncoder | None = None
-        if config.dit.text_width:
-            self.text = GrammarEncoder(config.dit.text_width)
+        width = config.dit.text_width
+        if text is not None and text.width != width:
+            raise ValueError(f"text: must be of width {width} as dit.text_width, got one of {text.width}")
+        self.text: TextEncoder | None = text
+        if width and text is None:
+            self.text = GrammarEncoder(width)
         self.state_head: StateHead | None = None
         if config.state > 0:
             self.state_head = StateHead(config.dit.width, config.packing.time * config.packing.tubelet)
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
+    def from_pretrained(
+        cls, name: str | os.PathLike[str], denoiser: nn.Module | None = None, text: TextEncoder | None = None
+    ) -> WorldModel:
         """Load a checkpoint that is shipped under that name, or a folder; see worldsim.models.pretrained."""
         from worldsim.models.pretrained import from_pretrained
 
-        return from_pretrained(name, denoiser)
+        return from_pretrained(name, denoiser, text)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: ModelCard | None = None) -> None:
         """Write weights, config and model card into a folder that from_pretrained reads."""

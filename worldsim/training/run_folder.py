@@ -18,6 +18,7 @@ from torch import nn
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.model_card import ModelCard
 from worldsim.models.pretrained import CONFIG, check_tensors, save_pretrained
+from worldsim.models.text import TextEncoder
 from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
 from worldsim.scene.checks import require
@@ -56,19 +57,22 @@ def begin_run(trainer: Trainer, config: WorldModelConfig, facts: Mapping[str, An
             write_bytes(out / name, json.dumps(values, indent=1).encode("utf-8"))
 
 
-def load_run(run: str | os.PathLike[str], denoiser: nn.Module | None = None) -> WorldModel:
+def load_run(
+    run: str | os.PathLike[str], denoiser: nn.Module | None = None, text: TextEncoder | None = None
+) -> WorldModel:
     """The averaged weights of a training run at its last step, in evaluation mode.
 
     Args:
         run: Folder of the run.
         denoiser: In place of a VideoDiT, where the run trained another one; it takes on the run's weights.
+        text: In place of a GrammarEncoder, alike.
 
     Raises:
         ValueError: Where the run holds no config or no whole checkpoint, or is of another denoiser.
     """
     run = Path(run)
     weights = averaged_weights(run)
-    model = WorldModel(_config(run), denoiser)
+    model = WorldModel(_config(run), denoiser, text=text)
     check_tensors(weights, model.state_dict(), f"{run}")
     model.load_state_dict(weights, strict=True)
     return model.eval()
@@ -88,6 +92,7 @@ def export(
     out: str | os.PathLike[str],
     card: ModelCard | Mapping[str, Any] | None = None,
     denoiser: nn.Module | None = None,
+    text: TextEncoder | None = None,
 ) -> Path:
     """Turn a training run into a checkpoint to pass on: its averaged weights at the last step, in half precision.
 
@@ -98,11 +103,12 @@ def export(
         out: Folder to write.
         card: Its card; seed, steps and minutes are the run's.
         denoiser: In place of a VideoDiT, as of load_run; its weights are rounded as well.
+        text: In place of a GrammarEncoder, alike.
 
     Raises:
         ValueError: Where the run holds no config or no whole checkpoint, or is of another denoiser.
     """
-    model = load_run(run, denoiser)
+    model = load_run(run, denoiser, text)
     if not isinstance(card, ModelCard):
         card = from_dict(ModelCard, dict(card or {}), "card")
     return save_pretrained(model.half(), out, dataclasses.replace(card, **run_facts(run)))

@@ -1,5 +1,6 @@
-"""Other people's video models as denoisers that WorldModel can pair with the prior."""
+"""Other people's models in ours: video transformers as denoisers, text encoders."""
 
 from worldsim.models.adapters.diffusers import DiffusersDenoiser
+from worldsim.models.adapters.transformers import PretrainedTextEncoder
 
-__all__ = ["DiffusersDenoiser"]
+__all__ = ["DiffusersDenoiser", "PretrainedTextEncoder"]
