@@ -113,6 +113,8 @@ class WorldModelConfig:
         context_lengths: Numbers of context frames that the model is trained for: multiples of the tubelet's frames, or
             4n + 1 behind an autoencoder whose latent frames are one a tubelet.
         clip_frames: Longest clip that one pass makes, context included; longer videos are made chunk by chunk.
+        clip_lengths: Numbers of frames that training clips have, one drawn a batch, each above the longest context and
+            at most clip_frames; none means clip_frames alone. A mix makes a model of any duration.
         fps: Frames a second.
         readout: What turns pixels into states: "colour" for flat planar worlds, or "learned" for lit scenes, a
             LearnedReadout whose weights are trained beforehand and stay as they are; "learned_space" is one that takes
@@ -140,6 +142,7 @@ class WorldModelConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     context_lengths: tuple[int, ...] = (4,)
     clip_frames: int = 16
+    clip_lengths: tuple[int, ...] = ()
     fps: float = 10.0
     readout: str = "colour"
     hint: bool = True
@@ -178,6 +181,13 @@ class WorldModelConfig:
                 f"world_model.clip_frames: must be among {packing.rule}, above the longest context, {longest}, "
                 f"got {self.clip_frames}"
             )
+        object.__setattr__(self, "clip_lengths", tuple(self.clip_lengths))
+        for length in self.clip_lengths:
+            if not packing.fits(length) or not longest < length <= self.clip_frames:
+                raise ValueError(
+                    f"world_model.clip_lengths: must be among {packing.rule}, above the longest context, {longest}, "
+                    f"and at most clip_frames, {self.clip_frames}, got {length}"
+                )
         self._check_channels()
         if self.readout not in READOUTS:
             raise ValueError(f"world_model.readout: must be one of {', '.join(READOUTS)}, got {self.readout!r}")

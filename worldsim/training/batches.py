@@ -49,13 +49,13 @@ class Kept:
 
 
 class RolloutBatches:
-    """Clips of model.clip_frames frames from folders that `worldsim simulate` made, one folder a batch in turn.
+    """Clips of the model's lengths from folders that `worldsim simulate` made, one folder a batch in turn.
 
     Args:
         folders: To draw from.
         model: Whose clips they are.
         batch_size: Videos a batch.
-        seed: Of the order, the starts and the context lengths.
+        seed: Of the order, the starts, the lengths of clips and of contexts.
 
     Raises:
         ValueError: Where rate or length of the rollouts does not suit the model: names folder, rule and value.
@@ -73,7 +73,7 @@ class RolloutBatches:
         generator = step_generator(self.seed + 1, number)
         which = number % len(self.loaders)
         rollouts = [self._kept[which][i] for i in self.loaders[which].sampler.batch(number // len(self.loaders))]
-        frames = self.model.clip_frames
+        frames = _length(generator, self.model)
         start = draw(generator, min(len(r.video) for r in rollouts) - frames + 1)
         known = self.model.context_lengths[draw(generator, len(self.model.context_lengths))]
         return collate(rollouts, known, frames, start)
@@ -110,7 +110,7 @@ class VideoBatches:
     def __call__(self, number: int) -> Clip:
         """The batch of a number from 0."""
         generator = step_generator(self.seed + 1, number)
-        frames, cuts = self.model.clip_frames, []
+        frames, cuts = _length(generator, self.model), []
         for _ in range(self.batch_size):
             i = draw(generator, len(self.files))
             video = self._kept[i]
@@ -120,6 +120,12 @@ class VideoBatches:
             cuts.append(video[start : start + frames])
         known = self.model.context_lengths[draw(generator, len(self.model.context_lengths))]
         return of_videos(np.stack(cuts), self.model.fps, known)
+
+
+def _length(generator: torch.Generator, model: WorldModelConfig) -> int:
+    """Frames of a batch's clips."""
+    lengths = model.clip_lengths
+    return lengths[draw(generator, len(lengths))] if lengths else model.clip_frames
 
 
 def _bytes_of(rollout: Rollout) -> int:
