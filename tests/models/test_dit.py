@@ -1,6 +1,7 @@
 """The transformer: shapes, conditions that reach the output, sizes on the meta device."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from worldsim.models.copying import CopyHead, cubic_at_mean
 from worldsim.models.dit import VideoDiT
 from worldsim.models.layers import rotary_angles, rotate
 from worldsim.models.patches import last_known, shrink
-from worldsim.scene import Body, Plane, Scene, Sphere, State, planar_camera
+from worldsim.scene import Body, Plane, Polygon, Scene, Sphere, State, planar_camera
 
 
 def awake(config):
@@ -127,6 +128,22 @@ def test_setup_tokens_withhold_dynamic_states_and_keep_static_ones():
     assert tokens.shape == (1, 3, SETUP_FEATURES)
     assert torch.equal(tokens, setup_tokens([scene(2, 0).setup()]))
     assert not torch.equal(tokens, setup_tokens([scene(5, 1).setup()]))
+
+
+def test_setup_tokens_tell_every_corner_of_a_polygon():
+    def scene(corners, radius):
+        ring = [2 * math.pi * k / corners for k in range(corners)]
+        shape = Polygon(tuple((radius * math.cos(a), radius * math.sin(a)) for a in ring), 0.1)
+        bodies = (Body("ball", Sphere(0.5), State((2, 0, 5))), Body("poly", shape, State((5, 0, 5)), colour=(0, 0, 1)))
+        return Scene(bodies, planar=True, camera=planar_camera())
+
+    # A triangle and a hexagon of one inscribed circle differ in their corners alone; 12 corners are the most there are.
+    triangle, hexagon, most = (setup_tokens([scene(n, 0.4 / math.cos(math.pi / n)).setup()]) for n in (3, 6, 12))
+    assert triangle.shape == most.shape == (1, 4, SETUP_FEATURES)
+    assert not torch.equal(triangle, hexagon)
+    assert (most[0, 3, 4:28] != 0).sum() >= 20
+    extent = planar_camera().extent
+    assert most[0, 3, 4] == pytest.approx(4 * 0.4 / math.cos(math.pi / 12) / extent)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldsim.scene import SHAPES, Body, Setup
+from worldsim.scene import SHAPES, Body, Polygon, Setup
 
 SETUP_FEATURES = 32
 
@@ -55,12 +55,19 @@ class Conditioning:
 
 
 def setup_tokens(setups: Sequence[Setup], dtype: torch.dtype = torch.float32) -> Tensor:
-    """(B, 1 + N, 32) tokens: the world's first, then one a body, zero-padded to the largest N.
+    """(B, 1 + N + P, 32) tokens: the world's, one a body, one for the corners of each polygon; zero-padded to the most.
 
     Lengths are in units of what the camera sees at its target, positions and directions in camera axes, so that the
     tokens do not hang on where the world's origin is.
     """
-    rows = [[_world_features(s), *(_body_features(body, s) for body in s.bodies)] for s in setups]
+    rows = [
+        [
+            _world_features(s),
+            *(_body_features(body, s) for body in s.bodies),
+            *(_corner_features(body, body.shape, s) for body in s.bodies if isinstance(body.shape, Polygon)),
+        ]
+        for s in setups
+    ]
     longest = max(len(row) for row in rows)
     tokens = np.zeros((len(rows), longest, SETUP_FEATURES))
     for i, row in enumerate(rows):
@@ -93,6 +100,12 @@ def _world_features(setup: Setup) -> list[float]:
         setup.fps / 24,
         *setup.background,
     ]
+
+
+def _corner_features(body: Body, shape: Polygon, setup: Setup) -> list[float]:
+    """The body's colour, by which its token is known, and its corners; as many as a polygon may have fit."""
+    corners = np.array(shape.vertices) / _scale(setup) * 4
+    return [-1.0, *body.colour, *corners.flatten()]
 
 
 def _body_features(body: Body, setup: Setup) -> list[float]:
