@@ -1,13 +1,15 @@
 """Make a checkpoint to ship of a run and what was measured.
 
-python experiments/violations/ship.py RUN PIECES OUT [--plain] [--before FIRST ...]
+python experiments/violations/ship.py RUN PIECES OUT --readout READOUT [--plain] [--before FIRST ...]
 
-PIECES is the folder that evaluate.py filled; --before names the runs that RUN went on from by --start, in order.
+PIECES is the folder that evaluate.py filled, READOUT the run's readout with the floor that experiments/readout/floor.py
+measured; --before names the runs that RUN went on from by --start, in order.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,19 @@ def metrics(table: Table) -> dict[str, Any]:
     return shown
 
 
+def floor(readout: Path) -> dict[str, dict[str, float]]:
+    """What the learned readout errs on ground-truth pictures, by set: pixels off, and overlap of masks."""
+    told = json.loads((readout / "readout.json").read_text(encoding="utf-8")).get("floor")
+    if not told:
+        raise SystemExit(f"--readout: must hold the floor that experiments/readout/floor.py writes, {readout} does not")
+    end = " learned"
+    return {
+        f"readout on ground truth, {name.removesuffix(end)}": {key: round(row[key], 4) for key in ("pixels", "iou")}
+        for name, row in told.items()
+        if name.endswith(end)
+    }
+
+
 def commands(runs: list[Path], plain: bool) -> str:
     """What the runs were started with, each from the one before it."""
     told, before = [], ""
@@ -62,6 +77,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("pieces", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--readout", type=Path, required=True)
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--before", type=Path, nargs="*", default=[])
     arguments = parser.parse_args()
@@ -80,7 +96,7 @@ def main() -> None:
         data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
         command=commands([*arguments.before, arguments.run], arguments.plain),
         hardware=f"{platform.machine()}, two shared cores, no GPU",
-        metrics=metrics(gather(pieces, READERS[0])),
+        metrics=metrics(gather(pieces, READERS[0])) | floor(arguments.readout),
         notes=f"{earlier}Read by the tracker, {steps} Euler steps; overlaps in radii of the smaller ball; "
         "experiments/violations has the rest. 32 x 32 pixels of shaded balls that move in one vertical plane, for "
         "study and demonstration alone.",
