@@ -81,8 +81,9 @@ def _traits(setup: Setup) -> dict[str, str]:
 
 
 def prior_reads(setup: Setup) -> bool:
-    """Whether the prior alone, which reads states by colour, can read pictures of that kind."""
-    return setup.planar and setup.camera.kind == "orthographic"
+    """Whether the prior alone, which reads states by flat colour and moves free bodies, takes scenes of that kind."""
+    free = not setup.joints and setup.robot is None
+    return free and setup.planar and setup.camera.kind == "orthographic" and setup.shading == "flat"
 
 
 def choose(name: str | None, fps: float, why: str) -> Chosen:

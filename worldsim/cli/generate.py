@@ -203,10 +203,10 @@ def _from_scene(config: Config) -> Begin:
     card = choose(PRIOR, 1.0, "").card if name in (None, PRIOR) else read_config(str(name))[1]
     scene = draw_scene(config.scene, config.seed, config.split, config.scene_args, card)
     chosen = choose(name, scene.fps, f"no shipped checkpoint was trained on {config.scene}")
-    if chosen.name == PRIOR and scene.camera.kind != "orthographic":
+    if chosen.name == PRIOR and not prior_reads(scene.setup()):
         raise ValueError(
-            f"model: must be a checkpoint for {config.scene}, none is shipped; the prior alone reads orthographic "
-            "pictures only, such as those of collision, bouncing or bouncing_balls"
+            f"model: must be a checkpoint for {config.scene}{', none is shipped' * (name is None)}; the prior alone takes "
+            "flat pictures of free bodies in a plane, by orthographic cameras, as those of collision or bouncing"
         )
     truth = play(scene, card)
     return Begin(truth.video[: max(chosen.model.config.context_lengths)], scene.setup(), chosen, config.scene, truth)
