@@ -205,8 +205,8 @@ def _from_scene(config: Config) -> Begin:
     chosen = choose(name, scene.fps, f"no shipped checkpoint was trained on {config.scene}")
     if chosen.name == PRIOR and not prior_reads(scene.setup()):
         raise ValueError(
-            f"model: must be a checkpoint for {config.scene}{', none is shipped' * (name is None)}; the prior alone takes "
-            "flat pictures of free bodies in a plane, by orthographic cameras, as those of collision or bouncing"
+            f"model: must be a checkpoint for {config.scene}{', none is shipped' * (name is None)}; the prior alone "
+            "takes flat pictures of free bodies in a plane, by orthographic cameras, as those of collision or bouncing"
         )
     truth = play(scene, card)
     return Begin(truth.video[: max(chosen.model.config.context_lengths)], scene.setup(), chosen, config.scene, truth)
