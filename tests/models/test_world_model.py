@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.data.clip import collate
+from worldsim.data.clip import collate, to_uint8
 from worldsim.engines import Contacts, Rollout
 from worldsim.models.config import DiTConfig, WorldModelConfig
 from worldsim.models.losses import consistency_energies
@@ -186,6 +186,21 @@ def test_a_dropped_hint_is_dropped(clip):
     world = World.of(clip.setups)
     condition = model.condition(world, model.foresee(world, clip.video[:, :, :4], 12), torch.Generator().manual_seed(0))
     assert (condition.hint_given == 0).all()
+
+
+def test_a_generation_tells_the_violations_of_what_is_read(clip):
+    made = prior_alone(CONFIG.fps).generate(clip.video[:, :, :4], clip.setups, 8)
+    assert set(made.violations) == {"penetration", "pass_through", "permanence", "teleport"}
+    read, bodies = made.trajectory, World.of(clip.setups).bodies
+    gap = (read.position[:, :, 0] - read.position[:, :, 1]).norm(dim=-1) - bodies.size[:, None, :2, 0].sum(-1)
+    deepest = made.violations["penetration"].values.amax(-1)
+    there = (read.presence > 0.5).all(-1)
+    torch.testing.assert_close(deepest[there], (-gap).clamp_min(0)[there], atol=1e-4, rtol=0)
+    for k in range(4):
+        alone = prior_alone(CONFIG.fps).generate(to_uint8(clip.video[k, :, :4]).numpy(), clip.setups[k], 8)
+        torch.testing.assert_close(
+            alone.violations["penetration"].worst, made.violations["penetration"].worst[k], atol=1e-4, rtol=0
+        )
 
 
 def test_generation_keeps_the_context_and_crops_the_tail(clip):

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ from worldsim.diffusion.samplers import check_options
 from worldsim.models.inputs import Given, take_actions, take_law, whole
 from worldsim.models.steering import Guidance, steer
 from worldsim.models.world import World
-from worldsim.physics import LawParameters
+from worldsim.physics import Bodies, LawParameters, violations
 from worldsim.physics.trajectory import Trajectory, concatenate
+from worldsim.physics.violations import Violation
 from worldsim.scene import Law
 
 if TYPE_CHECKING:
@@ -82,17 +84,35 @@ class Generation:
         num_context: How many of them were given.
         trajectory: (B, T, N) read from the video; None without Setups.
         prior: (B, T, N) the prior's roll-out from the states read from the context; None without a hint.
+        bodies: Of the B worlds; None without Setups.
     """
 
     video: Any
     num_context: int
     trajectory: Trajectory | None
     prior: Trajectory | None
+    bodies: Bodies | None = None
+
+    @cached_property
+    def violations(self) -> dict[str, Violation]:
+        """What needs no law, by name, of all frames as the model's own readout reads them; empty without Setups.
+
+        The readout is the one that hint and guidance use: to compare models take worldsim.score, whose tracker shares
+        nothing with them.
+        """
+        read, bodies = self.trajectory, self.bodies
+        if read is None or bodies is None:
+            return {}
+        found = {"permanence": violations.permanence(read), "teleport": violations.teleport(read)}
+        if bodies.num_bodies > 1:
+            found |= {name: getattr(violations, name)(read, bodies) for name in ("penetration", "pass_through")}
+        return found
 
     def first(self) -> Generation:
         """The first of a batch, as pictures."""
         trajectory, prior = (None if t is None else t.map(lambda x: x[0]) for t in (self.trajectory, self.prior))
-        return Generation(to_uint8(self.video[0]).cpu().numpy(), self.num_context, trajectory, prior)
+        bodies = None if self.bodies is None else self.bodies.map(lambda x: x[:1])
+        return Generation(to_uint8(self.video[0]).cpu().numpy(), self.num_context, trajectory, prior, bodies)
 
 
 def join(chunks: Sequence[Generation], context: Tensor) -> Generation:
@@ -103,7 +123,7 @@ def join(chunks: Sequence[Generation], context: Tensor) -> Generation:
         velocity = Trajectory.from_positions(trajectory.position, trajectory.dt).linear_velocity
         trajectory = dataclasses.replace(trajectory, linear_velocity=velocity)
     prior = _in_row([(chunk.num_context, chunk.prior) for chunk in chunks])
-    return Generation(video, context.shape[2], trajectory, prior)
+    return Generation(video, context.shape[2], trajectory, prior, chunks[0].bodies)
 
 
 def _in_row(told: Sequence[tuple[int, Trajectory | None]]) -> Trajectory | None:
@@ -205,4 +225,4 @@ def _chunk(
     shown = model.tokenizer.decode(latent)
     video = torch.cat([context, shown[:, :, known:total]], dim=2).clamp(-1, 1)
     prior = None if foreseen is None else foreseen.frames(0, total)
-    return Generation(video, known, model.read(video, world), prior)
+    return Generation(video, known, model.read(video, world), prior, None if world is None else world.bodies)
