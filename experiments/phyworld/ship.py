@@ -1,8 +1,8 @@
 """Make a checkpoint to ship of a run and its results.
 
-python experiments/phyworld/ship.py RUN RESULTS OUT [--plain] [--before FIRST]
+python experiments/phyworld/ship.py RUN RESULTS OUT [--plain] [--before FIRST ...]
 
---before names the run that RUN went on from by --start.
+--before names the runs that RUN went on from by --start, in order.
 """
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ from worldsim.models import ModelCard
 from worldsim.training import export, load_checkpoint, load_run, newest_checkpoint, run_facts
 
 
-def command(run: Path, out: str, plain: bool) -> str:
-    """What a run was started with."""
-    asked = load_checkpoint(newest_checkpoint(run), ())[1]["config"]
-    told = f"--steps {asked['steps']} --learning-rate {asked['learning_rate']:g}{' --plain' * plain}"
-    return f"python experiments/phyworld/train.py DATA {out} {told}"
+def commands(runs: list[Path], plain: bool) -> str:
+    """What the runs were started with, each from the one before it."""
+    told, before = [], ""
+    for run, name in zip(runs, [*(f"RUN{n}" for n in range(1, len(runs))), "RUN"], strict=True):
+        asked = load_checkpoint(newest_checkpoint(run), ())[1]["config"]
+        told.append(
+            f"python experiments/phyworld/train.py DATA {name} --steps {asked['steps']} "
+            f"--learning-rate {asked['learning_rate']:g}{' --plain' * plain}{before}"
+        )
+        before = f" --start {name}"
+    return "; then ".join(told)
 
 
 def main() -> None:
@@ -33,7 +39,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--before", type=Path)
+    parser.add_argument("--before", type=Path, nargs="*", default=[])
     arguments = parser.parse_args()
     document = json.loads(arguments.results.read_text())
     rows = document["readers"]["difference"]
@@ -42,17 +48,15 @@ def main() -> None:
         f"velocity error, {name}": {where: round(rows[name][where]["frame_velocity"]["mean"], 4) for where in CELLS}
         for name in shown
     }
-    told, earlier = command(arguments.run, "RUN", arguments.plain), ""
-    if arguments.before is not None:
-        told = f"{command(arguments.before, 'FIRST', arguments.plain)}; then {told} --start FIRST"
-        earlier = f"The first run took {run_facts(arguments.before)['minutes']:.0f} minutes more. "
+    before = sum(run_facts(run)["minutes"] for run in arguments.before)
+    earlier = f"The runs before the last took {before:.0f} minutes more. " if arguments.before else ""
     card = ModelCard(
         scenes={family: {} for family in FAMILIES},
         size=(PIXELS, PIXELS),
         num_frames=load_run(arguments.run).config.clip_frames,
         oversampling=4,  # the painter's edges are exactly covered; an engine's are where they are averaged down
         data="event-exact clips of PhyWorld's worlds by experiments/phyworld/data.py, 1500 id/train seeds a family",
-        command=told,
+        command=commands([*arguments.before, arguments.run], arguments.plain),
         hardware=f"{platform.machine()}, one thread of two shared cores, no GPU",
         metrics=figures,
         notes=f"{earlier}Velocity errors in units a second, mean over new frames and axes; experiments/phyworld has "
