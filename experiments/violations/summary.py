@@ -156,6 +156,5 @@ def formed(figures: dict[str, Floats]) -> bool:
 
 
 def load_pieces(folder: Path) -> list[dict[str, Any]]:
-    """What evaluate.py wrote, in order of writing."""
-    paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-    return [json.loads(path.read_text()) for path in paths]
+    """What evaluate.py wrote, in order of names."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
