@@ -16,20 +16,7 @@ from data import FAMILIES, PIXELS
 from page import CELLS
 
 from worldsim.models import ModelCard
-from worldsim.training import export, load_checkpoint, load_run, newest_checkpoint, run_facts
-
-
-def commands(runs: list[Path], plain: bool) -> str:
-    """What the runs were started with, each from the one before it."""
-    told, before = [], ""
-    for run, name in zip(runs, [*(f"RUN{n}" for n in range(1, len(runs))), "RUN"], strict=True):
-        asked = load_checkpoint(newest_checkpoint(run), ())[1]["config"]
-        told.append(
-            f"python experiments/phyworld/train.py DATA {name} --steps {asked['steps']} "
-            f"--learning-rate {asked['learning_rate']:g}{' --plain' * plain}{before}"
-        )
-        before = f" --start {name}"
-    return "; then ".join(told)
+from worldsim.training import export, load_run, run_facts, stage_commands
 
 
 def main() -> None:
@@ -56,7 +43,9 @@ def main() -> None:
         num_frames=load_run(arguments.run).config.clip_frames,
         oversampling=4,  # the painter's edges are exactly covered; an engine's are where they are averaged down
         data="event-exact clips of PhyWorld's worlds by experiments/phyworld/data.py, 1500 id/train seeds a family",
-        command=commands([*arguments.before, arguments.run], arguments.plain),
+        command=stage_commands(
+            [*arguments.before, arguments.run], "experiments/phyworld/train.py", lambda run: "--plain" * arguments.plain
+        ),
         hardware=f"{platform.machine()}, one thread of two shared cores, no GPU",
         metrics=figures,
         notes=f"{earlier}Velocity errors in units a second, mean over new frames and axes; experiments/phyworld has "

@@ -22,7 +22,7 @@ from rows import FLOOR, PAIRED, PLAIN, RASTER
 from summary import Table, formed, gather, load_pieces, ratio
 
 from worldsim.models import ModelCard
-from worldsim.training import export, load_checkpoint, load_run, newest_checkpoint, run_facts
+from worldsim.training import export, load_run, run_facts, stage_commands
 
 FIGURES = ("overlap", "deep", "pass_through", "permanence", "rigidity", "headline", "psnr")
 
@@ -57,20 +57,6 @@ def floor(readout: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def commands(runs: list[Path], plain: bool) -> str:
-    """What the runs were started with, each from the one before it."""
-    told, before = [], ""
-    for run, name in zip(runs, [*(f"RUN{n}" for n in range(1, len(runs))), "RUN"], strict=True):
-        asked = load_checkpoint(newest_checkpoint(run), ())[1]["config"]
-        sharp = load_run(run).config.dit.sharp
-        told.append(
-            f"python experiments/violations/train.py DATA {name} --readout READOUT --steps {asked['steps']} "
-            f"--learning-rate {asked['learning_rate']:g}{' --levers' * plain}{before}{' --sharp' * sharp}"
-        )
-        before = f" --start {name}"
-    return "; then ".join(told)
-
-
 def main() -> None:
     """Export the averaged weights with a card that says what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -88,13 +74,18 @@ def main() -> None:
     scenes: dict[str, dict[str, Any]] = {}
     for family in (FAMILIES[name] for name in families(free=False)):
         scenes.setdefault(family.scene, {**family.parameters, "fps": FPS})
+
+    def flags(run: Path) -> str:
+        sharp = load_run(run).config.dit.sharp
+        return f"--readout READOUT{' --levers' * arguments.plain}{' --sharp' * sharp}"
+
     card = ModelCard(
         scenes=scenes,
         size=(PIXELS, PIXELS),
         num_frames=load_run(arguments.run).config.clip_frames,
         oversampling=OVERSAMPLING,
         data="clips of MuJoCo by experiments/violations/data.py, 3,000 id/train seeds of the box, as many of the hoop",
-        command=commands([*arguments.before, arguments.run], arguments.plain),
+        command=stage_commands([*arguments.before, arguments.run], "experiments/violations/train.py", flags),
         hardware=f"{platform.machine()}, two shared cores, no GPU",
         metrics=metrics(gather(pieces, READERS[0])) | floor(arguments.readout),
         notes=f"{earlier}Read by the tracker, {steps} Euler steps; overlaps in radii of the smaller ball; "

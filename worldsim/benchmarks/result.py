@@ -14,8 +14,6 @@ Floats = NDArray[np.float64]
 
 Values = TypeVar("Values", float, Floats)
 
-REGIMES = ("planar", "scene", "unknown")
-
 
 def plain(value: Any) -> Any:
     """A value as JSON can hold it: None for a float that is not finite."""

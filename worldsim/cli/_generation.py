@@ -9,6 +9,7 @@ from worldsim.data.clip_set import average_down
 from worldsim.data.generate import with_pixels
 from worldsim.engines import Rollout
 from worldsim.models import ModelCard, WorldModel, WorldModelConfig, shipped
+from worldsim.models.pairing import check_foreseeable
 from worldsim.models.pretrained import read_config
 from worldsim.models.prior_alone import prior_alone
 from worldsim.scene import Scene, Setup, make_scene
@@ -82,8 +83,11 @@ def _traits(setup: Setup) -> dict[str, str]:
 
 def prior_reads(setup: Setup) -> bool:
     """Whether the prior alone, which reads states by flat colour and moves free bodies, takes scenes of that kind."""
-    free = not setup.joints and setup.robot is None
-    return free and setup.planar and setup.camera.kind == "orthographic" and setup.shading == "flat"
+    try:
+        check_foreseeable([setup], by_colour=True)
+    except ValueError:
+        return False
+    return True
 
 
 def choose(name: str | None, fps: float, why: str) -> Chosen:

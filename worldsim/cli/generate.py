@@ -26,6 +26,7 @@ from worldsim.data.gif import write_gif
 from worldsim.data.video import CODECS
 from worldsim.diffusion.samplers import SOLVERS
 from worldsim.engines import Rollout
+from worldsim.models.inputs import FPS_TOLERANCE
 from worldsim.models.pretrained import read_config
 from worldsim.models.steering import KINDS, Guidance
 from worldsim.models.text import unknown_words
@@ -219,7 +220,7 @@ def _from_setup(config: Config) -> Begin:
     context = np.zeros((0, setup.camera.height, setup.camera.width, 3), np.uint8)
     if config.context is not None:
         context, fps = read_video(config.context)
-        if abs(fps - setup.fps) > 1e-3:
+        if abs(fps - setup.fps) > FPS_TOLERANCE:
             raise DataError(f"{config.context}: must have {setup.fps:g} frames a second as its setup says, got {fps:g}")
     name, why = config.model, ""
     if name is None:

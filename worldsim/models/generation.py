@@ -103,10 +103,12 @@ class Generation:
         read, bodies = self.trajectory, self.bodies
         if read is None or bodies is None:
             return {}
-        found = {"permanence": violations.permanence(read), "teleport": violations.teleport(read)}
-        if bodies.num_bodies > 1:
-            found |= {name: getattr(violations, name)(read, bodies) for name in ("penetration", "pass_through")}
-        return found
+        return {
+            "penetration": violations.penetration(read, bodies),
+            "pass_through": violations.pass_through(read, bodies),
+            "permanence": violations.permanence(read),
+            "teleport": violations.teleport(read),
+        }
 
     def first(self) -> Generation:
         """The first of a batch, as pictures."""

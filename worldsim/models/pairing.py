@@ -24,7 +24,8 @@ def check_foreseeable(setups: Sequence[Setup], by_colour: bool) -> None:
         by_colour: Whether starts are read by flat colour.
 
     Raises:
-        ValueError: For joints or a robot, whose motion the prior does not know, and for shaded pictures read by colour.
+        ValueError: For joints or a robot, whose motion the prior does not know; read by colour, for perspective, for
+            worlds that are not planar, and for shaded pictures.
     """
     ask = "; without the prior (hint off, no consistency, no guidance) a model works there"
     for setup in setups:
@@ -32,11 +33,18 @@ def check_foreseeable(setups: Sequence[Setup], by_colour: bool) -> None:
             if held:
                 told = len(setup.joints) if name == "joints" else "one"
                 raise ValueError(f"setup.{name}: must be none where the prior foresees free bodies{ask}; got {told}")
-        if by_colour and setup.shading != "flat":
-            raise ValueError(
-                "setup.shading: must be 'flat' where starts are read by colour, shaded pictures need a learned readout "
-                f"(worldsim train readout=NAME model.readout=learned); got {setup.shading!r}"
-            )
+        if not by_colour:
+            continue
+        for name, found, wanted in (
+            ("camera.kind", setup.camera.kind, "orthographic"),
+            ("planar", setup.planar, True),
+            ("shading", setup.shading, "flat"),
+        ):
+            if found != wanted:
+                raise ValueError(
+                    f"setup.{name}: must be {wanted!r} where starts are read by colour, other scenes need a learned "
+                    f"readout (worldsim train readout=NAME model.readout=learned); got {found!r}"
+                )
 
 
 def fit_start(observed: Trajectory, bodies: Bodies, gravity: Tensor, tolerance: Tensor | float) -> Trajectory:

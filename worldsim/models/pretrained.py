@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +24,7 @@ from worldsim.models.text import TextEncoder
 from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
 from worldsim.scene.checks import require
-from worldsim.scene.files import write_bytes
+from worldsim.scene.files import read_json, write_bytes
 
 SCHEMA, SCHEMA_VERSION = "worldsim.world_model", 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -59,7 +58,7 @@ def read_config(name: str | os.PathLike[str]) -> tuple[WorldModelConfig, ModelCa
         ValueError: Where config.json is missing, of another schema or newer, or has unknown fields.
     """
     path = find(name) / CONFIG
-    document = _read_json(path)
+    document = read_json(path)
     schema = document.get("schema") if isinstance(document, dict) else None
     require(f"{path}.schema", repr(SCHEMA), schema == SCHEMA, schema)
     version = document.get("version")
@@ -129,13 +128,6 @@ def save_pretrained(model: WorldModel, folder: str | os.PathLike[str], card: Mod
     write_bytes(folder / CARD, card_text(folder.name, card, numbers).encode("utf-8"))
     write_bytes(folder / CONFIG, text.encode("utf-8"))
     return folder
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: must be readable JSON, {error}") from None
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

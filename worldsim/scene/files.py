@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from worldsim.scene.errors import DataError
 
@@ -82,6 +83,18 @@ def write_bytes(path: PathLike, data: bytes) -> None:
     """Write a whole file or nothing."""
     with atomic_file(path) as file:
         file.write(data)
+
+
+def read_json(path: PathLike) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ValueError: Where it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: must be readable JSON, {error}") from None
 
 
 def remove_stale(folder: PathLike) -> int:

@@ -9,7 +9,7 @@ from worldsim.training.checkpoint import (
     start_from,
 )
 from worldsim.training.ema import PowerAverage
-from worldsim.training.run_folder import begin_run, export, load_run, run_facts
+from worldsim.training.run_folder import begin_run, export, load_run, run_facts, stage_commands
 from worldsim.training.trainer import Trainable, TrainConfig, Trainer, step_generator
 from worldsim.training.validation import Validation, last_fall
 
@@ -29,6 +29,7 @@ __all__ = [
     "newest_checkpoint",
     "run_facts",
     "save_checkpoint",
+    "stage_commands",
     "start_from",
     "step_generator",
 ]

@@ -18,6 +18,7 @@ from worldsim.data import ClipLoader, DataError, RolloutDataset, collate, read_v
 from worldsim.data.clip import Clip, of_videos
 from worldsim.engines import Rollout
 from worldsim.models.config import WorldModelConfig
+from worldsim.models.inputs import FPS_TOLERANCE
 from worldsim.scene.checks import require
 from worldsim.training.trainer import step_generator
 
@@ -133,7 +134,7 @@ def _bytes_of(rollout: Rollout) -> int:
 
 
 def _check(where: str, frames: int, fps: float, model: WorldModelConfig) -> None:
-    if abs(fps - model.fps) > 1e-3:
+    if abs(fps - model.fps) > FPS_TOLERANCE:
         raise ValueError(f"model.fps: must be {fps:g} as {where} is, got {model.fps:g}")
     if frames < model.clip_frames:
         raise ValueError(f"model.clip_frames: must be at most the {frames} frames of {where}, got {model.clip_frames}")

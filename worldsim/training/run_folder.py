@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from worldsim.models.text import TextEncoder
 from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
 from worldsim.scene.checks import require
-from worldsim.scene.files import write_bytes
+from worldsim.scene.files import read_json, write_bytes
 from worldsim.training.checkpoint import averaged_weights, checkpoints, load_checkpoint, newest_checkpoint
 from worldsim.training.trainer import Trainer
 
@@ -87,6 +87,23 @@ def run_facts(run: str | os.PathLike[str]) -> dict[str, Any]:
     return {"seed": int(meta["config"]["seed"]), "steps": int(meta["step"]), "minutes": minutes}
 
 
+def stage_commands(runs: Sequence[Path], script: str, flags: Callable[[Path], str]) -> str:
+    """What trained a model in stages, as its card tells it: each stage goes on from the averaged weights of the last.
+
+    Args:
+        runs: Folders of the stages, in order.
+        script: That trained them, called with DATA and a run's name.
+        flags: Of a run, beside its steps, learning rate and start.
+    """
+    told, before = [], ""
+    for run, name in zip(runs, [*(f"RUN{n}" for n in range(1, len(runs))), "RUN"], strict=True):
+        asked = load_checkpoint(newest_checkpoint(run), ())[1]["config"]
+        rate = f"--steps {asked['steps']} --learning-rate {asked['learning_rate']:g}"
+        told.append(" ".join(part for part in (f"python {script} DATA {name} {rate}", flags(run), before) if part))
+        before = f"--start {name}"
+    return "; then ".join(told)
+
+
 def export(
     run: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -119,12 +136,8 @@ def _config(run: Path) -> WorldModelConfig:
 
 
 def _read(path: Path) -> Any:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: must be readable JSON, {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: must be a JSON object, got {values!r}")
+    values = read_json(path)
+    require(f"{path}", "a JSON object", isinstance(values, dict), values)
     return values
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from worldsim.benchmarks.protocols.likephys import DenoisingLoss
 from worldsim.data.clip import Clip
 from worldsim.diffusion import add_noise, to_noise
+from worldsim.models.inputs import check_clip
 from worldsim.models.world import World
 from worldsim.models.world_model import WorldModel
 
@@ -42,10 +43,7 @@ class WorldModelLoss:
     def __call__(self, clip: Clip, time: float, noise: Tensor) -> Tensor:
         """(B,) mean squared error of the noise; see DenoisingLoss."""
         x, known, packing = clip.video, clip.num_context, self.model.config.packing
-        if known not in self.model.config.context_lengths:
-            raise ValueError(f"num_context: must be one of {self.model.config.context_lengths}, got {known}")
-        if not packing.fits(clip.num_frames):
-            raise ValueError(f"num_frames: must be among {packing.rule}, got {clip.num_frames}")
+        check_clip(clip, self.model.config)
         world = World.of(clip.setups, x.device)
         foreseen = self.model.foresee(world, x[:, :, :known], clip.num_frames) if self.hint and known else None
         condition = self.model.condition(world, foreseen, actions=self.model.actions_of(clip))

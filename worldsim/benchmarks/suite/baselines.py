@@ -68,16 +68,14 @@ class RasterisedPrior:
         import torch
 
         from worldsim.data.clip import to_float, to_uint8
-        from worldsim.models.pairing import draw_hint
+        from worldsim.models.pairing import check_foreseeable, draw_hint
         from worldsim.models.prior_alone import prior_alone
         from worldsim.models.world import World
 
-        if setup.joints or setup.robot is not None:
-            raise Unanswered("the prior rolls out free bodies, this scene has joints or a robot")
-        if setup.camera.kind != "orthographic" or setup.shading != "flat" or not setup.planar:
-            raise Unanswered(
-                "the readout by colour reads flat pictures of planar worlds by an orthographic camera alone"
-            )
+        try:
+            check_foreseeable([setup], by_colour=True)
+        except ValueError as error:
+            raise Unanswered(f"{self.name}: {error}") from error
         with torch.no_grad():
             world = World.of([setup])
             total = len(context) + num_frames
