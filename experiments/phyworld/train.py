@@ -54,7 +54,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--start", type=Path, help="a run of the same kind whose averaged weights to go on from")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="a run of the same kind, or a checkpoint by name or folder, whose weights to go on from",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)

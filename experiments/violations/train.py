@@ -78,7 +78,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--start", type=Path, help="a run whose averaged weights to go on from")
+    parser.add_argument(
+        "--start", type=Path, help="a run, or a checkpoint by name or folder, whose averaged weights to go on from"
+    )
     parser.add_argument("--sharp", action="store_true", help="cut copies sharp")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -9,7 +9,7 @@ from torch import nn
 
 from worldsim.models import DiTConfig, WorldModel, WorldModelConfig
 from worldsim.models.pretrained import read_config
-from worldsim.training import TrainConfig, Trainer, begin_run, export, load_run, run_facts
+from worldsim.training import TrainConfig, Trainer, begin_run, export, load_run, run_facts, start_from
 
 MODEL = WorldModelConfig(dit=DiTConfig(width=48, depth=1, heads=2), context_lengths=(4,))
 FACTS = {"data": "clips", "families": ["hoop"], "start": None}
@@ -71,7 +71,7 @@ class Quick(WorldModel):
         return {"pull": sum((p - clip).square().mean() for p in self.denoiser.parameters())}
 
 
-def test_a_run_is_exported_with_its_averaged_weights(tmp_path):
+def test_a_run_is_exported_with_its_averaged_weights_and_the_checkpoint_stands_for_it(tmp_path):
     run = tmp_path / "run"
     trainer = Trainer(Quick(MODEL), lambda step: 0.1 * step, TrainConfig(str(run), steps=6, tensorboard=False))
     trainer.train()
@@ -86,6 +86,12 @@ def test_a_run_is_exported_with_its_averaged_weights(tmp_path):
         torch.testing.assert_close(model.state_dict()[name], value, rtol=2**-11, atol=2**-24)
         if value.is_floating_point() and name.startswith("denoiser"):
             assert not torch.equal(value, trainer.model.state_dict()[name])
+    assert run_facts(out) == facts
+    again, started = load_run(out), WorldModel(MODEL)
+    start_from(started, out)
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+        assert torch.equal(started.state_dict()[name], value)
     card = read_config(out)[1]
     assert (card.seed, card.steps, card.data) == (0, 6, "nothing")
     with pytest.raises(ValueError, match=r"must be the folder of a training run with checkpoints"):

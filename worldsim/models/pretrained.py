@@ -51,6 +51,11 @@ def find(name: str | os.PathLike[str]) -> Path:
     raise ValueError(f"model: must be a folder made by save_pretrained, or {told}; got {str(name)!r}")
 
 
+def is_checkpoint(name: str | os.PathLike[str]) -> bool:
+    """Whether it is a shipped name, or a folder that holds a checkpoint's weights."""
+    return str(name) in shipped() or (Path(name) / WEIGHTS).is_file()
+
+
 def read_config(name: str | os.PathLike[str]) -> tuple[WorldModelConfig, ModelCard]:
     """Config and card of a checkpoint, without its weights.
 
@@ -71,6 +76,19 @@ def read_config(name: str | os.PathLike[str]) -> tuple[WorldModelConfig, ModelCa
     return config, from_dict(ModelCard, document.get("card", {}), f"{path}.card")
 
 
+def read_weights(name: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Tensors of a checkpoint by name, unchecked against any model.
+
+    Raises:
+        ValueError: Where there is no checkpoint of that name, or its weights are not whole.
+    """
+    path = find(name) / WEIGHTS
+    try:
+        return load_tensors(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path}: must be a whole safetensors file, {error}; copy or make it again") from None
+
+
 def from_pretrained(
     name: str | os.PathLike[str], denoiser: nn.Module | None = None, text: TextEncoder | None = None
 ) -> WorldModel:
@@ -85,10 +103,9 @@ def from_pretrained(
         ValueError: Where the folder is not whole or does not fit: names file, field, rule and value.
     """
     config, _ = read_config(name)
-    path = find(name) / WEIGHTS
-    tensors = _read_tensors(path)
+    tensors = read_weights(name)
     model = WorldModel(config, denoiser, text=text)
-    check_tensors(tensors, model.state_dict(), str(path))
+    check_tensors(tensors, model.state_dict(), str(find(name) / WEIGHTS))
     model.load_state_dict(tensors, strict=True)
     return model.eval()
 
@@ -128,10 +145,3 @@ def save_pretrained(model: WorldModel, folder: str | os.PathLike[str], card: Mod
     write_bytes(folder / CARD, card_text(folder.name, card, numbers).encode("utf-8"))
     write_bytes(folder / CONFIG, text.encode("utf-8"))
     return folder
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_tensors(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: must be a whole safetensors file, {error}; copy or make it again") from None

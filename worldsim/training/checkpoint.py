@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from worldsim.models.pretrained import is_checkpoint, read_weights
 from worldsim.scene.checks import require
 
 SCHEMA_VERSION = 1
@@ -107,20 +108,25 @@ def load_checkpoint(path: Path, files: tuple[str, ...] = FILES) -> tuple[dict[st
 
 
 def averaged_weights(run: Path) -> dict[str, Tensor]:
-    """Average of weights in the newest checkpoint of a run.
+    """Average of weights in the newest checkpoint of a run; weights of a checkpoint to pass on are one already.
+
+    Args:
+        run: Folder of the run, or a checkpoint as from_pretrained takes it.
 
     Raises:
-        ValueError: Where the run has none, or it is not whole.
+        ValueError: Where there is none, or it is not whole.
     """
+    if is_checkpoint(run):
+        return read_weights(run)
     return load_checkpoint(newest_checkpoint(run), ("average",))[0]["average"]
 
 
 def start_from(model: nn.Module, run: Path, new: tuple[str, ...] = ()) -> None:
-    """Give a model the averaged weights of a run's newest checkpoint, so that another run goes on from them.
+    """Give a model the averaged weights of a run, so that another run goes on from them.
 
     Args:
         model: To start.
-        run: Folder of a run of the same network.
+        run: Of the same network: its folder, or a checkpoint as from_pretrained takes it.
         new: First letters of the names that the run may lack: parts that the model has and the run had not.
 
     Raises:

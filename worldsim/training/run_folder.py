@@ -17,7 +17,7 @@ from torch import nn
 
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.model_card import ModelCard
-from worldsim.models.pretrained import CONFIG, check_tensors, save_pretrained
+from worldsim.models.pretrained import CONFIG, check_tensors, is_checkpoint, read_config, save_pretrained
 from worldsim.models.text import TextEncoder
 from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
@@ -63,7 +63,7 @@ def load_run(
     """The averaged weights of a training run at its last step, in evaluation mode.
 
     Args:
-        run: Folder of the run.
+        run: Folder of the run, or a checkpoint made of one, as from_pretrained takes it.
         denoiser: In place of a VideoDiT, where the run trained another one; it takes on the run's weights.
         text: In place of a GrammarEncoder, alike.
 
@@ -72,14 +72,18 @@ def load_run(
     """
     run = Path(run)
     weights = averaged_weights(run)
-    model = WorldModel(_config(run), denoiser, text=text)
+    config = read_config(run)[0] if is_checkpoint(run) else _config(run)
+    model = WorldModel(config, denoiser, text=text)
     check_tensors(weights, model.state_dict(), f"{run}")
     model.load_state_dict(weights, strict=True)
     return model.eval()
 
 
 def run_facts(run: str | os.PathLike[str]) -> dict[str, Any]:
-    """Seed, steps and minutes of a training run, all its pieces together."""
+    """Seed, steps and minutes of a training run, all its pieces together, or as a checkpoint's card has them."""
+    if is_checkpoint(run):
+        card = read_config(run)[1]
+        return {"seed": card.seed, "steps": card.steps, "minutes": card.minutes}
     path = newest_checkpoint(Path(run))
     meta = load_checkpoint(path, ())[1]
     require(f"{path / 'meta.json'}.config", "one with a seed", "seed" in meta["config"], meta["config"])
