@@ -1,10 +1,11 @@
 """Training speed of VideoDiT beside diffusers' video transformers of equal width, depth and token count.
 
-Forward and backward of a batch, in turns, eager and then compiled; and the share of the machine's float32 matrix rate,
-measured at the model's own matrix shapes, that VideoDiT's step reaches, counting its matrix products only. Bars: 1.3
-times the fastest peer, .6 of the matrix rate. Run it on a quiet machine:
+Forward and backward of a batch that is there before the clock starts, in turns, eager and then compiled; and the share
+of the machine's float32 matrix rate, measured at the model's own matrix shapes, that VideoDiT's step reaches, counting
+its matrix products only. Two settings: the patches and the batch of the shipped checkpoints, and larger ones of both.
+Bars: 1.3 times the fastest peer, .6 of the matrix rate. Run it on a quiet machine:
 
-python experiments/speed/transformer.py [--batch 32] [--repeats 7] [--threads 1] [--no-compile] [--out result.json]
+python experiments/speed/transformer.py [--repeats 7] [--threads 1] [--no-compile] [--out result.json]
 
 Needs diffusers, which the test extra installs.
 """
@@ -18,78 +19,89 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import CogVideoXTransformer3DModel, WanTransformer3DModel
 from torch import Tensor, nn
 
 from worldsim.models import Conditioning, VideoDiT, preset
+from worldsim.models.config import DiTConfig
 
 FRAMES, SIZE, TOLD, SETUP = 16, 32, 3, 32
+WIDTH, DEPTH, HEADS = 160, 6, 4
+
+Call = Callable[[], Tensor]
 
 
-def ours(width: int, depth: int, heads: int) -> tuple[nn.Module, Callable[[nn.Module, int], Tensor]]:
+@dataclass(frozen=True)
+class Setting:
+    """Rows and columns of a patch, which is two frames long, and clips in a batch."""
+
+    patch: int
+    batch: int
+
+    @property
+    def tokens(self) -> int:
+        """Of a clip, without those that tell of its Setup."""
+        return FRAMES // 2 * (SIZE // self.patch) ** 2
+
+    def __str__(self) -> str:
+        return f"{self.batch} clips of {self.tokens + TOLD} tokens"
+
+
+SETTINGS = (Setting(4, 12), Setting(8, 32))
+
+
+def ours(setting: Setting) -> tuple[nn.Module, Call]:
     """VideoDiT as the experiments train it, and its call on a random batch."""
-    config = preset("tiny", width=width, depth=depth, heads=heads, patch=(2, 8, 8), stem=16)
-
-    def run(model: nn.Module, batch: int) -> Tensor:
-        z, t = torch.randn(batch, 3, FRAMES, SIZE, SIZE), torch.rand(batch, FRAMES // 2)
-        told = Conditioning(setup=torch.randn(batch, TOLD, SETUP), hint=torch.randn_like(z))
-        out: Tensor = model(z, t, told)
-        return out
-
-    return VideoDiT(config), run
+    config = preset("tiny", width=WIDTH, depth=DEPTH, heads=HEADS, patch=(2, setting.patch, setting.patch), stem=16)
+    model, batch = VideoDiT(config), setting.batch
+    z, t = torch.randn(batch, 3, FRAMES, SIZE, SIZE), torch.rand(batch, FRAMES // 2)
+    told = Conditioning(torch.randn(batch, TOLD, SETUP), hint=torch.randn_like(z), hint_given=torch.ones(batch))
+    return model, lambda: model(z, t, told)
 
 
-def cogvideox(width: int, depth: int, heads: int) -> tuple[nn.Module, Callable[[nn.Module, int], Tensor]]:
+def cogvideox(setting: Setting) -> tuple[nn.Module, Call]:
     """CogVideoX's transformer: joint attention with the conditioning tokens, as in ours."""
     model = CogVideoXTransformer3DModel(
-        num_attention_heads=heads, attention_head_dim=width // heads, in_channels=3, out_channels=3,
-        time_embed_dim=width, text_embed_dim=SETUP, num_layers=depth, sample_width=SIZE, sample_height=SIZE,
-        sample_frames=FRAMES, patch_size=8, patch_size_t=2, temporal_compression_ratio=1, max_text_seq_length=TOLD,
-        use_rotary_positional_embeddings=True,
+        num_attention_heads=HEADS, attention_head_dim=WIDTH // HEADS, in_channels=3, out_channels=3,
+        time_embed_dim=WIDTH, text_embed_dim=SETUP, num_layers=DEPTH, sample_width=SIZE, sample_height=SIZE,
+        sample_frames=FRAMES, patch_size=setting.patch, patch_size_t=2, temporal_compression_ratio=1,
+        max_text_seq_length=TOLD, use_rotary_positional_embeddings=True,
     )  # fmt: skip
-
-    angles = torch.rand(FRAMES // 2 * (SIZE // 8) ** 2, width // heads)
-    turn = (angles.cos(), angles.sin())
-
-    def run(model: nn.Module, batch: int) -> Tensor:
-        z, told = torch.randn(batch, FRAMES, 3, SIZE, SIZE), torch.randn(batch, TOLD, SETUP)
-        out: Tensor = model(z, told, torch.full((batch,), 500), image_rotary_emb=turn, return_dict=False)[0]
-        return out
-
-    return model, run
+    angles = torch.rand(setting.tokens, WIDTH // HEADS)
+    turn, batch = (angles.cos(), angles.sin()), setting.batch
+    z, told, t = torch.randn(batch, FRAMES, 3, SIZE, SIZE), torch.randn(batch, TOLD, SETUP), torch.full((batch,), 500)
+    return model, lambda: model(z, told, t, image_rotary_emb=turn, return_dict=False)[0]
 
 
-def wan(width: int, depth: int, heads: int) -> tuple[nn.Module, Callable[[nn.Module, int], Tensor]]:
+def wan(setting: Setting) -> tuple[nn.Module, Call]:
     """Wan's transformer: self-attention, and attention to the conditioning tokens besides."""
     model = WanTransformer3DModel(
-        patch_size=(2, 8, 8), num_attention_heads=heads, attention_head_dim=width // heads, in_channels=3,
-        out_channels=3, text_dim=SETUP, freq_dim=64, ffn_dim=4 * width, num_layers=depth, rope_max_seq_len=64,
+        patch_size=(2, setting.patch, setting.patch), num_attention_heads=HEADS, attention_head_dim=WIDTH // HEADS,
+        in_channels=3, out_channels=3, text_dim=SETUP, freq_dim=64, ffn_dim=4 * WIDTH, num_layers=DEPTH,
+        rope_max_seq_len=64,
     )  # fmt: skip
-
-    def run(model: nn.Module, batch: int) -> Tensor:
-        z = torch.randn(batch, 3, FRAMES, SIZE, SIZE)
-        out: Tensor = model(z, torch.full((batch,), 500), torch.randn(batch, TOLD, SETUP), return_dict=False)[0]
-        return out
-
-    return model, run
+    batch = setting.batch
+    z, told, t = torch.randn(batch, 3, FRAMES, SIZE, SIZE), torch.randn(batch, TOLD, SETUP), torch.full((batch,), 500)
+    return model, lambda: model(z, t, told, return_dict=False)[0]
 
 
-def step(model: nn.Module, run: Callable[[nn.Module, int], Tensor], batch: int) -> float:
+def step(model: nn.Module, call: Call) -> float:
     """Seconds of one forward and backward."""
     began = time.perf_counter()
-    run(model, batch).square().mean().backward()
+    call().square().mean().backward()
     seconds = time.perf_counter() - began
     model.zero_grad(set_to_none=True)
     return seconds
 
 
-def matrix_seconds(model: VideoDiT, batch: int, repeats: int) -> tuple[float, float]:
+def matrix_seconds(config: DiTConfig, setting: Setting, repeats: int) -> tuple[float, float]:
     """Seconds that a step's matrix products take alone, forward and both backward ones, and their operations."""
-    config = model.config
-    tokens = FRAMES // 2 * (SIZE // 8) ** 2 + TOLD
+    batch, tokens = setting.batch, setting.tokens + TOLD
     rows, width, hidden = batch * tokens, config.width, int(config.width * config.mlp_ratio)
     head = width // config.heads
     cells = config.stem * config.patch[0] * config.patch[1] * config.patch[2] // 4
@@ -128,13 +140,29 @@ def best(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
+def compare(rows: dict[str, tuple[nn.Module, Call]], setting: Setting, repeats: int) -> dict[str, Any]:
+    """Steps of all in turns, and VideoDiT's matrix products."""
+    times: dict[str, list[float]] = {name: [] for name in rows}
+    for repeat in range(repeats + 2):
+        for name, (model, call) in rows.items():
+            seconds = step(model, call)
+            if repeat >= 2:  # the first ones compile and warm up
+                times[name].append(seconds)
+    config = rows["VideoDiT"][0].config
+    matrix, operations = matrix_seconds(config, setting, repeats)  # type: ignore[arg-type]
+    peers = [statistics.median(times[name]) for name in rows if name != "VideoDiT"]
+    mine = statistics.median(times["VideoDiT"])
+    return {
+        "seconds": {n: [round(f(v), 3) for f in (statistics.median, min, max)] for n, v in times.items()},
+        "times the fastest peer": round(min(peers) / mine, 2),
+        "matrix rate, GFLOP/s": round(operations / matrix / 1e9, 1),
+        "share of the matrix rate": round(matrix / mine, 2),
+    }
+
+
 def main() -> None:
     """Time all, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=160)
-    parser.add_argument("--depth", type=int, default=6)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-compile", action="store_true")
@@ -142,37 +170,22 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    size = (arguments.width, arguments.depth, arguments.heads)
-    rows = {"VideoDiT": ours(*size), "CogVideoX": cogvideox(*size), "Wan": wan(*size)}
-    result: dict[str, object] = {
+    result: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         "threads": arguments.threads,
         "load": os.getloadavg()[0],
-        "batch": arguments.batch,
-        "parameters": {name: sum(p.numel() for p in model.parameters()) for name, (model, _) in rows.items()},
     }
     print(json.dumps(result, indent=1))
-    for mode in ("eager",) if arguments.no_compile else ("eager", "compiled"):
-        if mode == "compiled":
-            for model, _ in rows.values():
-                model.compile()
-        times: dict[str, list[float]] = {name: [] for name in rows}
-        for repeat in range(arguments.repeats + 2):
-            for name, (model, run) in rows.items():
-                seconds = step(model, run, arguments.batch)
-                if repeat >= 2:  # the first ones compile and warm up
-                    times[name].append(seconds)
-        matrix, operations = matrix_seconds(rows["VideoDiT"][0], arguments.batch, arguments.repeats)  # type: ignore[arg-type]
-        peers = [statistics.median(times[name]) for name in rows if name != "VideoDiT"]
-        mine = statistics.median(times["VideoDiT"])
-        found = {
-            "seconds": {n: [round(f(v), 3) for f in (statistics.median, min, max)] for n, v in times.items()},
-            "times the fastest peer": round(min(peers) / mine, 2),
-            "matrix rate, GFLOP/s": round(operations / matrix / 1e9, 1),
-            "share of the matrix rate": round(matrix / mine, 2),
-        }
-        result[mode] = found
-        print(mode, json.dumps(found), flush=True)
+    for setting in SETTINGS:
+        rows = {"VideoDiT": ours(setting), "CogVideoX": cogvideox(setting), "Wan": wan(setting)}
+        found = {"parameters": {name: sum(p.numel() for p in model.parameters()) for name, (model, _) in rows.items()}}
+        for mode in ("eager",) if arguments.no_compile else ("eager", "compiled"):
+            if mode == "compiled":
+                for model, _ in rows.values():
+                    model.compile()
+            found[mode] = compare(rows, setting, arguments.repeats)
+            print(setting, mode, json.dumps(found[mode]), flush=True)
+        result[str(setting)] = found
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(result, indent=1))

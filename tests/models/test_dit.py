@@ -5,12 +5,13 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from worldsim.models.conditioning import SETUP_FEATURES, Conditioning, setup_tokens
 from worldsim.models.config import PRESETS, DiTConfig, preset
 from worldsim.models.copying import CopyHead, cubic_at_mean
 from worldsim.models.dit import VideoDiT
-from worldsim.models.layers import rotary_angles, rotate
+from worldsim.models.layers import Perceptron, rotary_angles, rotate
 from worldsim.models.patches import last_known, shrink
 from worldsim.scene import Body, Plane, Polygon, Scene, Sphere, State, planar_camera
 
@@ -185,8 +186,23 @@ def test_the_estimate_starts_near_the_hint_and_small_corrections_vanish():
         0.01 / (1 + 1e4)
     )  # r / (1 + (threshold / r)^4)
     assert float(shrink(torch.tensor(-0.2), threshold)) == pytest.approx(-0.2 / (1 + 1 / 16))
-    value = torch.tensor(0.07, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda r: shrink(r, threshold.double()), value)
+    value = torch.randn(2, 3, 2, 2, 2, dtype=torch.float64).mul_(0.1).requires_grad_()
+    thresholds = torch.tensor([0.05, 0.1, 0.2], dtype=torch.float64)[:, None, None, None].requires_grad_()
+    assert torch.autograd.gradcheck(shrink, (value, thresholds))
+
+
+def test_rows_taken_some_at_a_time_give_what_all_at_once_give():
+    torch.manual_seed(0)
+    perceptron = Perceptron(6, 18).double()
+    x = torch.randn(2, 5, 3, 6, dtype=torch.float64, requires_grad=True)
+    perceptron.rows = 4
+    found = perceptron(x)
+    expected = perceptron[2](functional.hardswish(perceptron[0](x)))
+    torch.testing.assert_close(found, expected)
+    wanted = (x, *perceptron.parameters())
+    slopes = [torch.autograd.grad(out.square().sum(), wanted) for out in (found, expected)]
+    torch.testing.assert_close(*slopes)
+    assert perceptron(x[:0]).shape == (0, 5, 3, 6)
 
 
 def test_the_turn_that_is_compiled_is_the_one_that_is_not():

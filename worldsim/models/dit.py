@@ -119,8 +119,7 @@ class VideoDiT(nn.Module):
             raise ValueError(f"t: must have shape (B, T') = {(z.shape[0], grid[0])}, got {tuple(t.shape)}")
         hint = self._hint(z, condition)
         known = last_known(z, t)
-        shown = [z, known.repeat(1, 1, grid[0], 1, 1)] + ([] if hint is None else [hint])
-        x = self.embed(torch.cat(shown, dim=1))
+        x = self.embed(z, known, hint)
         context, heard = self._embed_context(z, condition)
         time = self.time(time_features(t, self.config.width))
         if self.config.action_width and condition.actions is not None:

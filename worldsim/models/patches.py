@@ -8,16 +8,19 @@ tokens need only say what to change.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 Grid = tuple[int, int, int]
 
 
 class PatchEmbed(nn.Module):
-    """Noisy video and hint to tokens."""
+    """Noisy video, last known tubelet and hint to tokens."""
 
     def __init__(self, channels: int, patch: Grid, width: int, stem: int) -> None:
         """Prepare for `channels` in all; a stem of 0 channels leaves the convolution out."""
@@ -29,15 +32,19 @@ class PatchEmbed(nn.Module):
             self.patch, channels = (pt, ph // 2, pw // 2), stem
         self.linear = nn.Linear(channels * self.patch[0] * self.patch[1] * self.patch[2], width)
 
-    def forward(self, video: Tensor) -> Tensor:
-        """(B, C, T, H, W) to (B, T' H' W', D)."""
-        frames = rearrange(video, "b c t h w -> (b t) c h w")
-        if hasattr(self, "stem"):
-            # Channels last, so that what a tubelet gathers lies together in memory.
-            frames = functional.hardswish(self.stem(frames.to(memory_format=torch.channels_last)))
+    def forward(self, video: Tensor, known: Tensor, hint: Tensor | None = None) -> Tensor:
+        """(B, C, T, H, W) video and hint, with (B, C, T / T', H, W) shown beside each tubelet, to (B, T' H' W', D)."""
         pt, ph, pw = self.patch
+        tubelets = video.unflatten(2, (-1, pt))
+        shown = [tubelets, known[:, :, None].expand_as(tubelets)]
+        if hint is not None:
+            shown.append(hint.unflatten(2, (-1, pt)))
+        # Channels last, in the one copy that puts them together: what a tubelet gathers then lies together in memory.
+        frames = torch.cat([each.movedim(1, -1) for each in shown], dim=-1).flatten(0, 2)
+        if hasattr(self, "stem"):
+            frames = functional.hardswish(self.stem(frames.movedim(-1, 1))).movedim(1, -1)
         patches = rearrange(
-            frames.permute(0, 2, 3, 1),
+            frames,
             "(b t pt) (h ph) (w pw) c -> b (t h w) (pt ph pw c)",
             b=len(video), pt=pt, ph=ph, pw=pw,
         )  # fmt: skip
@@ -104,5 +111,25 @@ def shrink(correction: Tensor, threshold: Tensor) -> Tensor:
     r^5 / (r^4 + threshold^4): what a network says of a picture that is right already is small and never quite zero; a
     haze of one grey level over a thousand pixels would move what is read of a small body by a tenth of its radius.
     """
-    power = correction.square().square()
-    return correction * power / (power + threshold.square().square() + 1e-12)
+    shrunk: Tensor = _Shrink.apply(correction, threshold.square().square() + 1e-12)
+    return shrunk
+
+
+class _Shrink(torch.autograd.Function):
+    """r k with k = r^4 / (r^4 + b); slopes, k (5 - 4 k) and r k (k - 1) / b, take half the time of autograd's way."""
+
+    @staticmethod
+    def forward(context: Any, correction: Tensor, bound: Tensor) -> Tensor:
+        power = correction.square().square_()
+        kept = power.div_(power + bound)
+        shrunk = correction * kept
+        context.save_for_backward(shrunk, kept, bound)
+        return shrunk
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        shrunk, kept, bound = context.saved_tensors
+        pull = gradient * shrunk
+        along = kept.mul(-4).add_(5).mul_(kept).mul_(gradient)
+        return along, torch.addcmul(pull, pull, kept, value=-1).sum_to_size(bound.shape) / -bound
