@@ -60,6 +60,7 @@ def test_a_changed_config_is_refused(tmp_path):
     [
         ({"weight_decay": 0.1}, r"train\.weight_decay: must be 0\.01 as in .*, got 0\.1"),
         ({"betas": (0.9, 0.99)}, r"train\.betas: must be \[0\.9, 0\.95\] as in .*, got \[0\.9, 0\.99\]"),
+        ({"precision": "bfloat16"}, r"train\.precision: must be 'float32' as in .*, got 'bfloat16'"),
         ({"clip": 2.0}, r"train\.clip: must be 1\.0 as in .*, got 2\.0"),
         ({"ema_length": 0.2}, r"train\.ema_length: must be 0\.1 as in .*, got 0\.2"),
     ],

@@ -37,6 +37,7 @@ def test_training_learns_and_rotates_checkpoints(tmp_path):
         ("weight_decay", (-0.1, math.inf, math.nan), "0 or more and finite"),
         ("max_minutes", (-1.0, math.nan), "0 or more and finite"),
         ("betas", ((-0.1, 0.9), (0.9, 1.0), (0.9,), (0.9, math.nan)), "two numbers from 0 to below 1"),
+        ("precision", ("float16", "half", None), "one of float32, bfloat16"),
         ("ema_length", (0.0, -0.1, 0.28, math.nan), r"between 0 and 0\.28"),
     ],
 )
@@ -70,6 +71,18 @@ def test_the_launcher_cannot_turn_on_half_precision(tmp_path, monkeypatch):
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_what_is_asked_for_in_sixteen_bits_computes_in_them(tmp_path):
+    model, types = Line(), []
+    model.layer.register_forward_hook(lambda _, __, out: types.append(out.dtype))
+    trainer = Trainer(model, batch_for, config(tmp_path, steps=300, learning_rate=0.05, precision="bfloat16"))
+    trainer.train()
+    assert set(types) == {torch.bfloat16}
+    kept = [*model.parameters(), *trainer.average.weights.values()]
+    kept += [value for state in trainer.optimizer.state.values() for value in state.values()]
+    assert {value.dtype for value in kept} == {torch.float32}
+    torch.testing.assert_close(model.layer.weight.detach(), torch.ones(1, 4), atol=0.1, rtol=0)
 
 
 def test_a_run_that_is_soon_out_of_time_has_a_log(tmp_path):

@@ -159,7 +159,8 @@ class VideoDiT(nn.Module):
         The noisy video has a way around the tokens only where it is painted from: a gate that let it correct the hint
         opens at bodies of unseen size, and noise stays in the picture.
         """
-        pictures, gate = self.head(tokens, grid)
+        # In the video's own precision, whatever the tokens have: eight bits a channel need it.
+        pictures, gate = (made.to(z) for made in self.head(tokens, grid))
         pictures = pictures.unbind(0)
         painted = known[:, :, -1:] + torch.addcmul(pictures[0], gate, z)
         if self.copies is not None:

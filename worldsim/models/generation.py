@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from worldsim.data.clip import to_uint8
-from worldsim.diffusion import classifier_free, sample
+from worldsim.diffusion import Denoise, classifier_free, sample
 from worldsim.diffusion.samplers import check_options
+from worldsim.models.conditioning import Conditioning
 from worldsim.models.inputs import Given, take_actions, take_law, whole
+from worldsim.models.precision import Autocast, without_autocast
 from worldsim.models.steering import Guidance, steer
 from worldsim.models.world import World
 from worldsim.physics import Bodies, LawParameters, violations
@@ -166,7 +168,8 @@ def stream(
             new = min(num_frames, max(config.context_lengths) or new)
         begin = before + done - known
         held = None if actions is None else actions[:, begin : begin + known + new]
-        chunk = _chunk(model, world, shown, new, generator, sampling, start, texts, held)
+        with without_autocast(shown.device) as autocast:
+            chunk = _chunk(model, world, shown, new, generator, sampling, start, texts, held, autocast)
         yield chunk
         done += new
         known = known or max(config.context_lengths)
@@ -184,6 +187,7 @@ def _chunk(
     start: Trajectory | None,
     texts: Sequence[str] | None,
     actions: Tensor | None,
+    autocast: Autocast,
 ) -> Generation:
     known, packing, guidance, told = context.shape[2], model.config.packing, sampling.steering, sampling.law
     assert not isinstance(told, Law)  # stream has made it LawParameters
@@ -202,11 +206,16 @@ def _chunk(
             raise ValueError("guidance: needs a Setup, and context frames from which the prior's start is read")
         law = told or world.law
         hooks.append(steer(guidance, model.readout, world, foreseen, known, model.prior, model.tokenizer, law))
-    denoise = classifier_free(
-        lambda z, t: model.denoiser(z, t, condition),
-        lambda z, t: model.denoiser(z, t, condition.without_text()),
-        sampling.text_scale,
-    )
+
+    def telling(condition: Conditioning) -> Denoise:
+        def estimate(z: Tensor, t: Tensor) -> Tensor:
+            with autocast():
+                made: Tensor = model.denoiser(z, t, condition)
+            return made.to(z)
+
+        return estimate
+
+    denoise = classifier_free(telling(condition), telling(condition.without_text()), sampling.text_scale)
     training = model.training
     model.eval()
     try:

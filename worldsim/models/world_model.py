@@ -26,6 +26,7 @@ from worldsim.models.generation import Generation, Sampling, join, stream
 from worldsim.models.inputs import Given, check_clip, take_in, take_texts
 from worldsim.models.losses import consistency_terms
 from worldsim.models.pairing import check_foreseeable, draw_hint, fit_start, keep_where_seen, predict
+from worldsim.models.precision import Autocast, without_autocast
 from worldsim.models.state_head import StateHead, picture_states, state_loss
 from worldsim.models.text import GrammarEncoder, TextEncoder
 from worldsim.models.tokenizer import PixelTokenizer, Tokenizer, VideoAutoencoder
@@ -143,6 +144,10 @@ class WorldModel(nn.Module):
             ValueError: Where rate or counts of frames are not the config's, or a video is not finite.
         """
         check_clip(clip, self.config)
+        with without_autocast(clip.video.device) as autocast:
+            return self._terms(clip, generator, autocast)
+
+    def _terms(self, clip: Clip, generator: torch.Generator, autocast: Autocast) -> dict[str, Tensor]:
         known, packing, x = clip.num_context, self.config.packing, clip.video
         with torch.no_grad():
             latent = self.encode(x)
@@ -166,11 +171,13 @@ class WorldModel(nn.Module):
         )
         noise = torch.randn(latent.shape, generator=generator).to(x)
         z, passed = add_noise(latent, noise, t), None
-        if self.state_head is None or world is None:
-            estimate = self.denoiser(z, t, condition)
-        else:
-            passed = self.denoiser.run(z, t, condition)  # type: ignore[operator]
-            estimate = passed.video
+        with autocast():
+            if self.state_head is None or world is None:
+                estimate = self.denoiser(z, t, condition)
+            else:
+                passed = self.denoiser.run(z, t, condition)  # type: ignore[operator]
+                estimate = passed.video
+        estimate = estimate.to(z)
         time = expand_time(t, latent)[:, :, held:]
         error = (estimate - latent)[:, :, held:] / time.clamp_min(self.config.time_floor)
         terms = {"diffusion": error.square().mean()}
@@ -185,7 +192,7 @@ class WorldModel(nn.Module):
         if self.state_head is not None and passed is not None and world is not None:
             # The world's token comes first, then one a body.
             tokens = passed.context[:, 1 : 1 + world.bodies.num_bodies]
-            predicted = self.state_head(passed.features, tokens)
+            predicted = self.state_head(passed.features.to(z), tokens.to(z))
             states, counted = picture_states(clip.trajectory, world.bodies, world.view)
             if packing.lead:
                 states = functional.pad(states, (0, 0, 0, 0, packing.lead, 0))

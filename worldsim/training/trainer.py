@@ -26,6 +26,8 @@ from worldsim.training.ema import LONGEST, PowerAverage
 from worldsim.training.sharding import gather, make_accelerator, spread, whole
 from worldsim.training.show import add_video
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -44,6 +46,8 @@ class TrainConfig:
         checkpoint_every: Steps between checkpoints.
         keep: Number of checkpoints that stay.
         log_every: Steps between lines of the log.
+        precision: Of the loss's model: "float32", or "bfloat16" by autocast, which of a WorldModel reaches the denoiser
+            alone; weights, their gradients and averages stay float32.
         compile: Whether torch.compile wraps the loss's model.
         shard: Whether weights, gradients and optimizer states are split over the processes by FSDP2.
         max_minutes: Stop, with a checkpoint, after this wall-clock time; 0 for no bound.
@@ -62,12 +66,15 @@ class TrainConfig:
     checkpoint_every: int = 200
     keep: int = 2
     log_every: int = 10
+    precision: str = "float32"
     compile: bool = False
     shard: bool = False
     max_minutes: float = 0.0
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"train.precision: must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         for name in ("steps", "checkpoint_every", "keep", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name}: must be 1 or more, got {getattr(self, name)!r}")
@@ -85,7 +92,7 @@ class TrainConfig:
 
 
 # What a resumed run must have in common with its beginning, or it would not be the run that an unbroken one is.
-SAME = ("seed", "steps", "learning_rate", "warmup", "weight_decay", "betas", "clip", "ema_length")
+SAME = ("seed", "steps", "learning_rate", "warmup", "weight_decay", "betas", "clip", "ema_length", "precision")
 STATES = ("exp_avg", "exp_avg_sq", "step")  # that AdamW keeps of each parameter it has moved
 
 
@@ -241,7 +248,8 @@ class Trainer:
         number = self.step * self.accelerator.num_processes + rank
         generator = step_generator(config.seed + 7919 * rank, self.step)
         place = f"at step {self.step} of seed {config.seed}, batch {number}"
-        with _placed(place):
+        half = torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+        with _placed(place), half:
             terms = self.module(self.moved(self.batch_for(number)), generator)
         for name, value in terms.items():
             if not bool(torch.isfinite(value)):
@@ -317,9 +325,11 @@ class Trainer:
 
     def _load(self, path: Path) -> None:
         tensors, meta = load_checkpoint(path)
+        # A checkpoint that does not tell its precision was written when there was one.
+        asked = {"precision": PRECISIONS[0]} | meta["config"]
         for key in SAME:
             # Through JSON, which makes a list of a tuple.
-            stored, now = meta["config"].get(key), json.loads(json.dumps(getattr(self.config, key)))
+            stored, now = asked.get(key), json.loads(json.dumps(getattr(self.config, key)))
             if stored != now:
                 raise ValueError(f"train.{key}: must be {stored!r} as in {path}, got {now!r}")
         processes = self.accelerator.num_processes
