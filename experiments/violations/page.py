@@ -137,7 +137,7 @@ def _words(table: Table) -> list[str]:
                 f"- {cell}: hint off, overlap is {less} radii less than plain's, and {met[0]:.2f} of the true contacts "
                 f"are met ({met[1]:.2f} by plain): {told}."
             )
-    return said or ["- Nothing yet: neither a paired nor a plain run has been evaluated."]
+    return said or [f"- Nothing: that takes {RASTER} beside {PAIRED}, or {HINT_OFF} beside {PLAIN}."]
 
 
 def _how(pieces: list[dict[str, Any]]) -> str:

@@ -120,9 +120,10 @@ class Perceptron(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) to the same; on a CPU as many rows at a time as its cache holds the hidden numbers of."""
         whole: Callable[[Tensor], Tensor] = super().forward
-        if x.device.type != "cpu":
+        rows = x.reshape(-1, x.shape[-1])
+        if x.device.type != "cpu" or len(rows) <= self.rows:
             return whole(x)
-        return torch.cat([whole(some) for some in x.reshape(-1, x.shape[-1]).split(self.rows)]).view(x.shape)
+        return torch.cat([whole(some) for some in rows.split(self.rows)]).view(x.shape)
 
 
 class Block(nn.Module):
