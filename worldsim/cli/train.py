@@ -23,6 +23,7 @@ from worldsim.models.pretrained import CONFIG
 from worldsim.models.tokenizer import VideoAutoencoder
 from worldsim.training import TrainConfig, Trainer, begin_run, export
 from worldsim.training.batches import RolloutBatches, VideoBatches
+from worldsim.training.trainer import PRECISIONS
 from worldsim.training.validation import averaged
 from worldsim.vision.learned_readout import LearnedReadout
 
@@ -77,7 +78,7 @@ EXAMPLES = (
     "worldsim train start=phyworld-small videos=clips learning_rate=1e-4 steps=200 export=outputs/mine",
 )
 POSITIONAL: tuple[str, ...] = ()
-CHOICES: dict[str, tuple[str, ...]] = {}
+CHOICES = {"precision": PRECISIONS}
 GROUPS = ("experiment",)
 # Beside the model's settings and the data, what a resumed run must have in common with its beginning.
 FACTS = ("videos", "start", "batch_size", "tokenizer", "readout")
