@@ -16,7 +16,7 @@ from data import FAMILIES, PIXELS
 from page import CELLS
 
 from worldsim.models import ModelCard
-from worldsim.training import export, load_run, run_facts, stage_commands
+from worldsim.training import export, load_run, stage_commands, stage_minutes
 
 
 def main() -> None:
@@ -35,8 +35,7 @@ def main() -> None:
         f"velocity error, {name}": {where: round(rows[name][where]["frame_velocity"]["mean"], 4) for where in CELLS}
         for name in shown
     }
-    before = sum(run_facts(run)["minutes"] for run in arguments.before)
-    earlier = f"The runs before the last took {before:.0f} minutes more. " if arguments.before else ""
+    earlier = stage_minutes(arguments.before)
     card = ModelCard(
         scenes={family: {} for family in FAMILIES},
         size=(PIXELS, PIXELS),

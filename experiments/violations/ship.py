@@ -22,7 +22,7 @@ from rows import FLOOR, PAIRED, PLAIN, RASTER
 from summary import Table, formed, gather, load_pieces, ratio
 
 from worldsim.models import ModelCard
-from worldsim.training import export, load_run, run_facts, stage_commands
+from worldsim.training import export, load_run, stage_commands, stage_minutes
 
 FIGURES = ("overlap", "deep", "pass_through", "permanence", "rigidity", "headline", "psnr")
 
@@ -69,8 +69,6 @@ def main() -> None:
     arguments = parser.parse_args()
     pieces = load_pieces(arguments.pieces)
     steps = next(piece["steps"] for piece in pieces if piece["row"] == (PLAIN if arguments.plain else PAIRED))
-    before = sum(run_facts(run)["minutes"] for run in arguments.before)
-    earlier = f"The runs before the last took {before:.0f} minutes more. " if arguments.before else ""
     scenes: dict[str, dict[str, Any]] = {}
     for family in (FAMILIES[name] for name in families(free=False)):
         scenes.setdefault(family.scene, {**family.parameters, "fps": FPS})
@@ -79,6 +77,7 @@ def main() -> None:
         sharp = load_run(run).config.dit.sharp
         return f"--readout READOUT{' --levers' * arguments.plain}{' --sharp' * sharp}"
 
+    earlier = stage_minutes(arguments.before)
     card = ModelCard(
         scenes=scenes,
         size=(PIXELS, PIXELS),

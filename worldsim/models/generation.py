@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from worldsim.data.clip import to_uint8
-from worldsim.diffusion import Denoise, classifier_free, sample
+from worldsim.diffusion import classifier_free, sample
 from worldsim.diffusion.samplers import check_options
-from worldsim.models.conditioning import Conditioning
 from worldsim.models.inputs import Given, take_actions, take_law, whole
 from worldsim.models.precision import Autocast, without_autocast
 from worldsim.models.steering import Guidance, steer
@@ -206,16 +205,11 @@ def _chunk(
             raise ValueError("guidance: needs a Setup, and context frames from which the prior's start is read")
         law = told or world.law
         hooks.append(steer(guidance, model.readout, world, foreseen, known, model.prior, model.tokenizer, law))
-
-    def telling(condition: Conditioning) -> Denoise:
-        def estimate(z: Tensor, t: Tensor) -> Tensor:
-            with autocast():
-                made: Tensor = model.denoiser(z, t, condition)
-            return made.to(z)
-
-        return estimate
-
-    denoise = classifier_free(telling(condition), telling(condition.without_text()), sampling.text_scale)
+    denoise = classifier_free(
+        autocast()(lambda z, t: model.denoiser(z, t, condition).to(z)),
+        autocast()(lambda z, t: model.denoiser(z, t, condition.without_text()).to(z)),
+        sampling.text_scale,
+    )
     training = model.training
     model.eval()
     try:

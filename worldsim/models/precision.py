@@ -6,11 +6,11 @@ Prior, readout and rasteriser work in metres, of which bfloat16 knows but centim
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import torch
 
-Autocast = Callable[[], AbstractContextManager[None]]
+Autocast = Callable[[], torch.autocast]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from worldsim.training.checkpoint import (
     start_from,
 )
 from worldsim.training.ema import PowerAverage
-from worldsim.training.run_folder import begin_run, export, load_run, run_facts, stage_commands
+from worldsim.training.run_folder import begin_run, export, load_run, run_facts, stage_commands, stage_minutes
 from worldsim.training.trainer import Trainable, TrainConfig, Trainer, step_generator
 from worldsim.training.validation import Validation, last_fall
 
@@ -30,6 +30,7 @@ __all__ = [
     "run_facts",
     "save_checkpoint",
     "stage_commands",
+    "stage_minutes",
     "start_from",
     "step_generator",
 ]

@@ -17,7 +17,14 @@ from torch import nn
 
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.model_card import ModelCard
-from worldsim.models.pretrained import CONFIG, check_tensors, is_checkpoint, read_config, save_pretrained
+from worldsim.models.pretrained import (
+    CONFIG,
+    check_tensors,
+    from_pretrained,
+    is_checkpoint,
+    read_config,
+    save_pretrained,
+)
 from worldsim.models.text import TextEncoder
 from worldsim.models.world_model import WorldModel
 from worldsim.scene import from_dict
@@ -70,10 +77,11 @@ def load_run(
     Raises:
         ValueError: Where the run holds no config or no whole checkpoint, or is of another denoiser.
     """
+    if is_checkpoint(run):
+        return from_pretrained(run, denoiser, text)
     run = Path(run)
     weights = averaged_weights(run)
-    config = read_config(run)[0] if is_checkpoint(run) else _config(run)
-    model = WorldModel(config, denoiser, text=text)
+    model = WorldModel(_config(run), denoiser, text=text)
     check_tensors(weights, model.state_dict(), f"{run}")
     model.load_state_dict(weights, strict=True)
     return model.eval()
@@ -106,6 +114,12 @@ def stage_commands(runs: Sequence[Path], script: str, flags: Callable[[Path], st
         told.append(" ".join(part for part in (f"python {script} DATA {name} {rate}", flags(run), before) if part))
         before = f"--start {name}"
     return "; then ".join(told)
+
+
+def stage_minutes(before: Sequence[Path]) -> str:
+    """What the card of a model trained in stages says of the wall-clock of those before the last; empty without any."""
+    minutes = sum(run_facts(run)["minutes"] for run in before)
+    return f"The runs before the last took {minutes:.0f} minutes more. " if before else ""
 
 
 def export(
